@@ -1,0 +1,84 @@
+"""Money: exact decimals with an ISO 4217 currency (domain.md, opening section).
+
+Computed amounts are rounded half-up (away from zero) to the currency's minor unit, sums are exact, and amounts of
+different currencies are never added. On the wire an amount is a decimal string with exactly its currency's digits.
+"""
+
+from collections.abc import Iterable
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, localcontext
+from functools import cache
+from typing import Final
+
+from iso4217 import Currency
+
+AMOUNT_DIGITS_MAX: Final = 18
+"""Most digits of a received amount, before and after the point together."""
+
+UNIT_DECIMALS_MAX: Final = 6
+"""Most decimals of a unit price or a quantity."""
+
+ZERO: Final = Decimal(0)
+
+_EXACT: Final = Context(prec=60, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperation])
+_ROUNDING: Final = Context(prec=60, rounding=ROUND_HALF_UP, traps=[InvalidOperation])
+
+
+class UnknownCurrencyError(ValueError):
+    """The code is not an ISO 4217 currency with a minor unit."""
+
+
+@cache
+def minor_unit_digits(currency: str) -> int:
+    """Decimals of the currency's minor unit: JPY 0, GBP 2, KWD 3.
+
+    Raises UnknownCurrencyError for what is not an ISO 4217 code, and for codes without a minor unit (XAU, XXX).
+    """
+    try:
+        digits = Currency(currency).exponent
+    except ValueError:
+        digits = None
+    if digits is None:
+        raise UnknownCurrencyError(f"{currency!r} is not an ISO 4217 currency")
+    return int(digits)
+
+
+@cache
+def minor_unit(currency: str) -> Decimal:
+    """The smallest amount of the currency: 0.01 for GBP, 1 for JPY."""
+    return Decimal(1).scaleb(-minor_unit_digits(currency))
+
+
+def round_to_minor_unit(amount: Decimal, currency: str) -> Decimal:
+    """Round a computed amount half-up (away from zero) to the currency's minor unit; zero is never negative."""
+    rounded = amount.quantize(minor_unit(currency), context=_ROUNDING)
+    return rounded if rounded else abs(rounded)
+
+
+def has_only_minor_units(amount: Decimal, currency: str) -> bool:
+    """Whether a received amount has no more decimals than its currency (`1.00` is fine for JPY, `1.5` is not)."""
+    return amount == amount.quantize(minor_unit(currency), context=_ROUNDING)
+
+
+def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
+    """Sum without rounding; raises decimal.Inexact rather than lose a digit."""
+    with localcontext(_EXACT):
+        return sum(amounts, ZERO)
+
+
+def exact_product(left: Decimal, right: Decimal) -> Decimal:
+    """Product without rounding; raises decimal.Inexact rather than lose a digit."""
+    return _EXACT.multiply(left, right)
+
+
+def format_amount(amount: Decimal, currency: str) -> str:
+    """The wire form of an amount: exactly the currency's decimals, never an exponent, never a negative zero.
+
+    Raises decimal.Inexact if the amount has more decimals than the currency: what is shown is never rounded here.
+    """
+    shown = amount.quantize(minor_unit(currency), context=_EXACT)
+    return f"{shown if shown else abs(shown):f}"
+
+
+def format_number(number: Decimal) -> str:
+    """The wire form of a unit price, quantity, rate or ratio: plain digits, trailing zeros as given, no exponent."""
+    return f"{number if number else abs(number):f}"
