@@ -1,0 +1,152 @@
+"""A service's PostgreSQL: one pool, transactions that are retried, sentences for what went wrong."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import asyncpg
+import orjson
+import structlog
+
+from shared.database.unit_of_work import UnitOfWork
+
+Result = TypeVar("Result")
+
+RETRIES_MAX: Final = 5
+CONNECT_BACKOFF_SECONDS_MAX: Final = 5.0
+
+CONFLICTS: Final = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+)
+"""Two transactions met; the same work, done again, will pass."""
+
+_UNAVAILABLE: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    OSError,
+    TimeoutError,
+)
+
+log = structlog.get_logger(__name__)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work can succeed later: a conflict, or a database that is away, full, or starting."""
+    if isinstance(error, asyncpg.DataError):  # also an InterfaceError: a value that PostgreSQL cannot take
+        return False
+    return isinstance(error, CONFLICTS + _UNAVAILABLE)
+
+
+async def _prepare(connection: "asyncpg.Connection[Any]") -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: orjson.dumps(value).decode(),
+        decoder=orjson.loads,
+    )
+
+
+class Database:
+    """The pool of one service. `pool` is for reads; every change goes through `run` or `transaction`."""
+
+    def __init__(self, url: str, *, schema: str, application_name: str, connections_max: int = 8) -> None:
+        self._url = url
+        self._schema = schema
+        self._application_name = application_name
+        self._connections_max = connections_max
+        self._pool: asyncpg.Pool[Any] | None = None
+        self.committed = asyncio.Event()
+        """Set when a transaction has left messages in the outbox; the relay waits for it."""
+
+    @property
+    def pool(self) -> "asyncpg.Pool[Any]":
+        """The pool. Raises ConnectionError while the database has not been reached yet."""
+        if self._pool is None:
+            raise ConnectionError("the database has not been reached yet")
+        return self._pool
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "server_settings": {
+                "application_name": self._application_name,
+                "search_path": self._schema,
+                "lock_timeout": "10s",
+                "statement_timeout": "60s",
+                "idle_in_transaction_session_timeout": "120s",
+                "timezone": "UTC",
+                "jit": "off",
+            },
+            "timeout": 10,
+            "command_timeout": 75,
+            "statement_cache_size": 300,
+        }
+
+    async def open(self) -> None:
+        """Wait, with back-off, until the database answers; says so while it does not."""
+        wait_seconds = 0.2
+        while self._pool is None:
+            try:
+                self._pool = await asyncpg.create_pool(
+                    self._url,
+                    min_size=1,
+                    max_size=self._connections_max,
+                    init=_prepare,
+                    max_inactive_connection_lifetime=300,
+                    **self._options(),
+                )
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("database is not reachable yet, trying again", reason=type(error).__name__)
+                await asyncio.sleep(wait_seconds)
+                wait_seconds = min(wait_seconds * 2, CONNECT_BACKOFF_SECONDS_MAX)
+
+    async def close(self) -> None:
+        """Close the pool, waiting a little for what is under way."""
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), timeout=5)
+            except TimeoutError:
+                self._pool.terminate()
+            self._pool = None
+
+    async def connect(self) -> "asyncpg.Connection[Any]":
+        """A connection apart from the pool, for what holds a session lock."""
+        connection = await asyncpg.connect(self._url, **self._options())
+        await _prepare(connection)
+        return connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[UnitOfWork]:
+        """One transaction: committed with its messages when the block ends, undone when it raises."""
+        async with self.pool.acquire() as connection:
+            async with connection.transaction():
+                work = UnitOfWork(connection)
+                yield work
+                published = await work.flush()
+            if published:
+                self.committed.set()
+
+    async def run(self, action: Callable[[UnitOfWork], Awaitable[Result]]) -> Result:
+        """Do the action in one transaction, again if it met another one (deadlock, lock timeout, serialisation).
+
+        The action must be repeatable: it may change nothing but the database. At most RETRIES_MAX tries.
+        """
+        for attempt in range(1, RETRIES_MAX + 1):
+            try:
+                async with self.transaction() as work:
+                    return await action(work)
+            except CONFLICTS as error:
+                if attempt == RETRIES_MAX:
+                    raise
+                log.info("transaction met another one, trying again", reason=type(error).__name__, attempt=attempt)
+                await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
+        raise AssertionError("unreachable")

@@ -1,0 +1,122 @@
+"""Plain SQL migrations in dbmate's file format, applied by an administrator to each service's own schema.
+
+A service owns nothing: tables belong to the administrator, and the service's role gets what its migrations grant
+(append-only tables get no update and no delete).
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+SHARED_MIGRATIONS: Final = Path(__file__).resolve().parents[3] / "migrations"
+_UP: Final = re.compile(r"^-- migrate:up.*$", re.MULTILINE)
+_DOWN: Final = re.compile(r"^-- migrate:down.*$", re.MULTILINE)
+_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
+_LOCK_KEY: Final = 5_190_311
+
+
+class MigrationError(RuntimeError):
+    """A migration that cannot be read, or one that was changed after it had been applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: its version (`shared/0001_messages`), its upward SQL and the hash of the whole file."""
+
+    version: str
+    sql: str
+    checksum: str
+
+
+def read_migrations(folder: Path, prefix: str) -> list[Migration]:
+    """The migrations of a folder, in the order of their names. Raises MigrationError for a file in another format."""
+    migrations = []
+    for path in sorted(folder.glob("*.sql")):
+        text = path.read_text(encoding="utf-8")
+        up = _UP.search(text)
+        if up is None:
+            raise MigrationError(f"{path.name}: no '-- migrate:up' line")
+        down = _DOWN.search(text)
+        migrations.append(
+            Migration(
+                version=f"{prefix}/{path.stem}",
+                sql=text[up.end() : down.start() if down else len(text)],
+                checksum=hashlib.sha256(text.encode()).hexdigest(),
+            )
+        )
+    return migrations
+
+
+def role_of(schema: str) -> str:
+    """The role that a service signs in with."""
+    return f"sluice_{schema}"
+
+
+async def migrate(connection: "asyncpg.Connection[Any]", *, schema: str, password: str | None, folder: Path) -> list[str]:
+    """Bring a service's schema up to date, as an administrator; returns the versions that were applied.
+
+    Makes schema and role if they are missing, sets the role's password if one is given, applies the shared
+    migrations, then the service's own, each in a transaction, under a lock: several at the same time are safe.
+    Raises MigrationError if an applied file has been changed.
+    """
+    if not _NAME.fullmatch(schema):
+        raise MigrationError(f"{schema!r} is not a schema name")
+    await connection.execute("select pg_advisory_lock($1)", _LOCK_KEY)
+    try:
+        await _prepare_schema(connection, schema, password)
+        applied = await _apply(connection, read_migrations(SHARED_MIGRATIONS, "shared"))
+        if applied:
+            await connection.execute(
+                f'grant select, insert, update, delete on all tables in schema "{schema}" to "{role_of(schema)}";'
+                f'revoke all on schema_migrations from "{role_of(schema)}"'
+            )
+        return applied + await _apply(connection, read_migrations(folder, schema))
+    finally:
+        await connection.execute("reset search_path")
+        await connection.execute("select pg_advisory_unlock($1)", _LOCK_KEY)
+
+
+async def _prepare_schema(connection: "asyncpg.Connection[Any]", schema: str, password: str | None) -> None:
+    role = role_of(schema)
+    if not await connection.fetchval("select true from pg_roles where rolname = $1", role):
+        try:
+            await connection.execute(f'create role "{role}" login nosuperuser nocreatedb nocreaterole')
+        except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+            pass  # a migration of another database on the same server was first
+    if password is not None:
+        literal = await connection.fetchval("select quote_literal($1::text)", password)
+        await connection.execute(f'alter role "{role}" password {literal}')
+    await connection.execute(f'create schema if not exists "{schema}"')
+    await connection.execute(f'grant usage on schema "{schema}" to "{role}"')
+    await connection.execute(f'set search_path to "{schema}"')
+    await connection.execute(
+        "create table if not exists schema_migrations ("
+        " version text primary key, checksum text not null, applied_at timestamptz not null default now())"
+    )
+
+
+async def _apply(connection: "asyncpg.Connection[Any]", migrations: Sequence[Migration]) -> list[str]:
+    known: dict[str, str] = {
+        row["version"]: row["checksum"]
+        for row in await connection.fetch("select version, checksum from schema_migrations")
+    }
+    applied = []
+    for migration in migrations:
+        if migration.version in known:
+            if known[migration.version] != migration.checksum:
+                raise MigrationError(f"{migration.version} was changed after it had been applied")
+            continue
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "insert into schema_migrations (version, checksum) values ($1, $2)",
+                migration.version,
+                migration.checksum,
+            )
+        applied.append(migration.version)
+    return applied

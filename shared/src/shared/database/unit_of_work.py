@@ -1,0 +1,100 @@
+"""One transaction: the rows that a decision changes, and the messages that tell of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+import orjson
+
+from shared.contracts.catalogue import CATALOGUE
+from shared.ids import new_id
+from shared.telemetry.traces import current_traceparent
+
+MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Largest value that the topics carry (contract.md section 1)."""
+
+_INSERT_OUTBOX: Final = """
+insert into outbox (id, aggregatetype, aggregateid, type, payload, correlationid, causationid, traceparent, headers)
+select id, topic, key, type, payload, correlation_id, causation_id, traceparent, headers::jsonb
+from unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[])
+  with ordinality as message (id, topic, key, type, payload, correlation_id, causation_id, traceparent, headers, place)
+order by place
+"""
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class MessageTooLargeError(ValueError):
+    """A message that no topic would carry: refused before anything is committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What led to a message: the message that caused it, the command or job that began it, its trace."""
+
+    causation_id: str | None = None
+    correlation_id: str | None = None
+    traceparent: str | None = None
+
+
+NO_CAUSE: Final = Cause()
+
+
+@dataclass(slots=True)
+class UnitOfWork:
+    """An open transaction with the messages to publish if it commits. Application code never commits.
+
+    `connection` is in the transaction; writers hold their aggregate's row lock before they publish about it, so that
+    the outbox's order per key is the order of commits.
+    """
+
+    connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
+    _rows: list[tuple[str, str, bytes | None, str, bytes | None, str | None, str | None, str | None, str | None]] = (
+        field(default_factory=list)
+    )
+    rejected: list[tuple[Any, str, Sequence[Mapping[str, str]]]] = field(default_factory=list)
+
+    def publish(self, message_type: str, key: str, body: Mapping[str, Any], cause: Cause = NO_CAUSE) -> str:
+        """Queue a message of a type of the catalogue; it is sent once the transaction has committed.
+
+        `body` holds only what JSON knows (amounts as decimal strings). Returns the message's id.
+        Raises MessageTooLargeError.
+        """
+        payload = orjson.dumps(body)
+        if len(payload) > MESSAGE_BYTES_MAX:
+            raise MessageTooLargeError(f"{message_type}: {len(payload)} bytes are more than a topic carries")
+        message_id = new_id()
+        self._rows.append(
+            (
+                message_id,
+                CATALOGUE[message_type].topic,
+                key.encode(),
+                message_type,
+                payload,
+                cause.correlation_id,
+                cause.causation_id,
+                cause.traceparent or current_traceparent(),
+                None,
+            )
+        )
+        return message_id
+
+    def publish_dead_letter(self, dead_letter_id: str, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        """Queue the original bytes of a record that could not be taken, with its own headers and those that say why."""
+        kept = [[name, content.hex() if content is not None else None] for name, content in headers]
+        self._rows.append(
+            (dead_letter_id, topic, key, "dead-letter", value, None, None, None, orjson.dumps(kept).decode())
+        )
+
+    def reject(self, message: Any, reason: str, errors: Sequence[Mapping[str, str]] = ()) -> None:
+        """Say that a message of the batch turned out to be bad input: it becomes a dead letter in this transaction."""
+        self.rejected.append((message, reason, errors))
+
+    async def flush(self) -> bool:
+        """Write the queued messages to the outbox; whether there were any."""
+        if not self._rows:
+            return False
+        await self.connection.execute(_INSERT_OUTBOX, *map(list, zip(*self._rows, strict=True)))
+        self._rows.clear()
+        return True

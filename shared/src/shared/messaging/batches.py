@@ -1,0 +1,182 @@
+"""How a batch of records becomes an effect, once: claim, handle, publish and note the position in one transaction."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from aiokafka import ConsumerRecord
+
+from shared import failpoints
+from shared.database.database import Database, is_transient
+from shared.database.unit_of_work import UnitOfWork
+from shared.messaging import dead_letters, inbox
+from shared.messaging.line_guard import LineGuard
+from shared.messaging.message import Decoded, Message, Refusal, decode
+from shared.telemetry import metrics, traces
+
+RECORDS_MAX: Final = 500
+BACKOFF_SECONDS_FIRST: Final = 0.1
+BACKOFF_SECONDS_MAX: Final = 10.0
+
+_ADVANCE: Final = """
+insert into consumed_positions as position (line, topic, partition, next_offset, applied, duplicates, dead_letters, ignored)
+select $1, * from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+order by 2, 3
+on conflict (line, topic, partition) do update set
+  next_offset = greatest(position.next_offset, excluded.next_offset),
+  applied = position.applied + excluded.applied,
+  duplicates = position.duplicates + excluded.duplicates,
+  dead_letters = position.dead_letters + excluded.dead_letters,
+  ignored = position.ignored + excluded.ignored
+"""
+
+Handler = Callable[[UnitOfWork, Sequence[Message]], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
+
+
+class BatchNotTakenError(RuntimeError):
+    """The batch could not be taken now; its records are to be delivered again."""
+
+
+class StrayCancellationError(RuntimeError):
+    """Something inside a handler raised CancelledError although nobody cancelled the consumer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A stream that a service reads: topics, the types it acts on, and the handler of a batch of them.
+
+    The handler runs in one transaction, gets valid messages that were not seen before, in the order of their
+    partitions, and must decide in that order. It raises only if the database cannot take what it writes.
+    """
+
+    name: str
+    topics: tuple[str, ...]
+    handled: frozenset[str]
+    handle: Handler
+    records_max: int = RECORDS_MAX
+
+
+class BatchProcessor:
+    """Takes the batches of one line of one service."""
+
+    def __init__(self, database: Database, line: Line, *, service: str, guard: LineGuard | None = None) -> None:
+        self._database = database
+        self._line = line
+        self._service = service
+        self._guard = guard or LineGuard()
+        self._failures = 0
+        self.last_taken_at = time.monotonic()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the line has stopped because most of what comes is bad."""
+        return self._guard.is_tripped
+
+    async def take(self, records: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
+        """Take a batch: when this returns, its offsets may be committed.
+
+        Raises BatchNotTakenError after a back-off if the records have to come again, and never anything because of
+        what a record holds.
+        """
+        await self._pause_if_broken()
+        started = time.perf_counter()
+        try:
+            with traces.process_span(self._line.name, self._service, records):
+                decoded = decode(records, self._line.handled)
+                failpoints.hit(failpoints.CONSUMER_BEFORE_TRANSACTION)
+                bad = await self._take_decoded(records, decoded)
+                failpoints.hit(failpoints.CONSUMER_AFTER_COMMIT)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is None or task.cancelling() > 0:
+                raise
+            raise StrayCancellationError(self._line.name) from None
+        except Exception as error:
+            await self._back_off(error)
+            raise BatchNotTakenError(self._line.name) from error
+        self._failures = 0
+        self.last_taken_at = time.monotonic()
+        self._guard.observe(good=len(records) - bad, bad=bad)
+        metrics.observe_batch(self._line.name, len(records), time.perf_counter() - started, bad)
+
+    async def _pause_if_broken(self) -> None:
+        pause_seconds = self._guard.next_pause_seconds()
+        if pause_seconds:
+            log.error("line paused: most of the last records are bad", line=self._line.name, pause_seconds=pause_seconds)
+            metrics.count_pause(self._line.name)
+            await asyncio.sleep(pause_seconds)
+
+    async def _back_off(self, error: Exception) -> None:
+        self._failures += 1
+        limit = min(BACKOFF_SECONDS_FIRST * 2**self._failures, BACKOFF_SECONDS_MAX)
+        log.warning("batch not taken, its records will come again", line=self._line.name, reason=repr(error)[:200])
+        metrics.count_not_taken(self._line.name)
+        await asyncio.sleep(random.uniform(limit / 2, limit))  # noqa: S311 - jitter, not a secret
+
+    async def _take_decoded(self, records: Sequence["ConsumerRecord[bytes, bytes]"], decoded: Decoded) -> int:
+        """Take the batch whole; if a message breaks the handler, one by one, so that only that one is put aside."""
+        try:
+            return await self._database.run(lambda work: self._apply(work, records, decoded))
+        except Exception as error:
+            if is_transient(error):
+                raise
+            log.exception("handler failed, taking the records one by one", line=self._line.name)
+        bad = 0
+        for record in records:
+            single = decode([record], self._line.handled)
+            try:
+                bad += await self._database.run(lambda work, r=record, d=single: self._apply(work, [r], d))  # type: ignore[misc]
+            except Exception as error:
+                if is_transient(error):
+                    raise
+                refusal = Refusal(record, f"the message could not be handled ({type(error).__name__})")
+                broken = Decoded(refusals=[refusal])
+                bad += await self._database.run(lambda work, r=record, d=broken: self._apply(work, [r], d))  # type: ignore[misc]
+        return bad
+
+    async def _apply(self, work: UnitOfWork, records: Sequence["ConsumerRecord[bytes, bytes]"], decoded: Decoded) -> int:
+        """The effect of a batch, in the open transaction. Returns how many of its records are bad."""
+        claim = await inbox.claim(work.connection, decoded.messages)
+        work.rejected.clear()
+        if claim.fresh:
+            await self._line.handle(work, claim.fresh)
+        refusals = [*decoded.refusals, *claim.refusals]
+        if work.rejected:
+            await inbox.unclaim(work.connection, [message.id for message, _, _ in work.rejected])
+            refusals += [Refusal(message.record, reason, list(errors)) for message, reason, errors in work.rejected]
+        await dead_letters.write(work, self._service, refusals)
+        await self._advance(work, records, decoded, claim, refusals)
+        failpoints.hit(failpoints.CONSUMER_BEFORE_COMMIT)
+        metrics.count_duplicates(self._line.name, len(claim.duplicates))
+        return len(refusals)
+
+    async def _advance(
+        self,
+        work: UnitOfWork,
+        records: Sequence["ConsumerRecord[bytes, bytes]"],
+        decoded: Decoded,
+        claim: inbox.Claim,
+        refusals: Sequence[Refusal],
+    ) -> None:
+        outcomes: dict[tuple[str, int, int], int] = {}
+        for place, group in (
+            (1, [message.record for message in claim.duplicates]),
+            (2, [refusal.record for refusal in refusals]),
+            (3, decoded.ignored),
+        ):
+            for record in group:
+                outcomes[(record.topic, record.partition, record.offset)] = place
+        counts: dict[tuple[str, int], list[int]] = {}
+        for record in records:
+            row = counts.setdefault((record.topic, record.partition), [0, 0, 0, 0, 0])
+            row[0] = max(row[0], record.offset + 1)
+            row[1 + outcomes.get((record.topic, record.partition, record.offset), 0)] += 1
+        keys = sorted(counts)
+        columns: list[list[Any]] = [[key[0] for key in keys], [key[1] for key in keys]]
+        columns += [[counts[key][index] for key in keys] for index in range(5)]
+        await work.connection.execute(_ADVANCE, self._line.name, *columns)

@@ -1,0 +1,72 @@
+"""Dead letters: what could not be taken is kept, with its origin and why, and the stream goes on (domain.md section 7)."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import asyncpg
+import orjson
+from aiokafka import ConsumerRecord
+
+from shared.contracts.topics import dead_letters_topic
+from shared.database.unit_of_work import UnitOfWork
+from shared.messaging.message import Refusal
+
+HEADER_PREFIX: Final = "dl_"
+
+_RECORD: Final = """
+insert into dead_letters (dead_letter_id, topic, partition, "offset", reason)
+select * from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[])
+on conflict do nothing
+returning dead_letter_id
+"""
+_PRUNE: Final = "delete from dead_letters where recorded_at < now() - make_interval(days => $1)"
+
+
+def identify(record: "ConsumerRecord[bytes, bytes]") -> str:
+    """The id of a record's dead letter: a redelivery of the same record finds its dead letter there already.
+
+    The offset alone is not enough: a topic that was made anew counts from zero again.
+    """
+    place = f"{record.topic}|{record.partition}|{record.offset}|{record.timestamp}|".encode()
+    return hashlib.blake2b(place + (record.value or b""), digest_size=16).hexdigest()
+
+
+async def write(work: UnitOfWork, service: str, refusals: Sequence[Refusal]) -> int:
+    """Keep the refused records in this transaction and queue them for the dead-letter topic; returns how many are new."""
+    if not refusals:
+        return 0
+    by_id = {identify(refusal.record): refusal for refusal in refusals}
+    columns: tuple[list[Any], ...] = ([], [], [], [], [])
+    for dead_letter_id, refusal in by_id.items():
+        record = refusal.record
+        values = (dead_letter_id, record.topic, record.partition, record.offset, refusal.reason[:500])
+        for column, value in zip(columns, values, strict=True):
+            column.append(value)
+    rows = await work.connection.fetch(_RECORD, *columns)
+    for row in rows:
+        _queue(work, service, row["dead_letter_id"], by_id[row["dead_letter_id"]])
+    return len(rows)
+
+
+def _queue(work: UnitOfWork, service: str, dead_letter_id: str, refusal: Refusal) -> None:
+    record = refusal.record
+    why = {
+        "dl_reason": refusal.reason,
+        "dl_errors": orjson.dumps(list(refusal.errors)).decode(),
+        "dl_topic": record.topic,
+        "dl_partition": str(record.partition),
+        "dl_offset": str(record.offset),
+        "dl_service": service,
+        "dl_time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    # A record that was replayed and failed again: only the newest reason is kept.
+    original = [(name, value) for name, value in record.headers if not name.startswith(HEADER_PREFIX)]
+    headers = original + [(name, text.encode()) for name, text in why.items()]
+    work.publish_dead_letter(dead_letter_id, dead_letters_topic(service), record.key, record.value, headers)
+
+
+async def prune(connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]", *, days: int) -> None:
+    """Forget the places of old dead letters; their topic keeps the letters themselves as long as it is set to."""
+    await connection.execute(_PRUNE, days)

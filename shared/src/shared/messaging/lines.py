@@ -1,0 +1,131 @@
+"""The one way in which a service subscribes: FastStream as the shell, its unsafe defaults replaced by our own.
+
+FastStream acknowledges first, drops a whole batch for one header that is not UTF-8, starts at the newest record and
+answers to `reply_to` headers unless told otherwise; a test walks all subscribers and asserts what is set here.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import structlog
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka.message import KafkaAckableMessage
+
+from shared.messaging.batches import BatchProcessor, Line
+from shared.telemetry import metrics
+
+BATCH_TIMEOUT_MS: Final = 20
+SESSION_TIMEOUT_MS: Final = 45_000
+HEARTBEAT_INTERVAL_MS: Final = 3_000
+POLL_INTERVAL_MS_MAX: Final = 300_000
+FETCH_BYTES_MAX: Final = 32 * 1024 * 1024
+PARTITION_FETCH_BYTES_MAX: Final = 20 * 1024 * 1024
+STUCK_SECONDS_MAX: Final = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+async def keep_body(message: Any) -> Any:
+    """Leave the body alone: records are read one by one, by the kit."""
+    return message.body
+
+
+class Consumer:
+    """One line's subscriber, with what health checks ask of it."""
+
+    def __init__(self, broker: KafkaBroker, processor: BatchProcessor, line: Line, *, group: str, instance: str) -> None:
+        self.line = line
+        self.group = group
+        self._processor = processor
+
+        async def keep_records(records: Sequence["ConsumerRecord[bytes, bytes]"]) -> KafkaAckableMessage:
+            first = records[0]
+            return KafkaAckableMessage(
+                body=[record.value for record in records],
+                headers={},
+                raw_message=tuple(records),
+                consumer=self.subscriber.consumer,
+                message_id=f"{first.topic}-{first.partition}-{first.offset}",
+                correlation_id=f"{first.topic}-{first.partition}-{first.offset}",
+            )
+
+        self.subscriber: Any = broker.subscriber(
+            *line.topics,
+            batch=True,
+            max_records=line.records_max,
+            batch_timeout_ms=BATCH_TIMEOUT_MS,
+            group_id=group,
+            group_instance_id=f"{group}.{instance}",
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            auto_offset_reset="earliest",
+            no_reply=True,
+            partition_assignment_strategy=(StickyPartitionAssignor,),
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+            max_poll_interval_ms=POLL_INTERVAL_MS_MAX,
+            fetch_max_bytes=FETCH_BYTES_MAX,
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
+            parser=keep_records,
+            decoder=keep_body,
+        )
+
+        async def take(message: KafkaMessage) -> None:
+            await processor.take(message.raw_message)  # type: ignore[arg-type]
+
+        self.subscriber(take)
+
+    @property
+    def has_died(self) -> bool:
+        """Whether the loop that polls has ended although nobody stopped it."""
+        tasks = list(self.subscriber.tasks)
+        return not tasks or all(task.done() for task in tasks)
+
+    def lag_records(self) -> int:
+        """How many records the broker holds that this replica has not polled yet, as of the last fetch."""
+        consumer = self.subscriber.consumer
+        if consumer is None:
+            return 0
+        lag = 0
+        for partition in consumer.assignment():
+            newest = consumer.highwater(partition)
+            position = self._position(consumer, partition)
+            if newest is not None and position is not None:
+                lag += max(0, newest - position)
+        return lag
+
+    @staticmethod
+    def _position(consumer: Any, partition: TopicPartition) -> int | None:
+        assignment = consumer._subscription.subscription.assignment  # noqa: SLF001 - position() would wait
+        state = assignment.state_value(partition) if assignment else None
+        return state.position if state is not None and state.has_valid_position else None
+
+    async def check(self) -> str | None:
+        """Raise if the line cannot go on; a sentence about it otherwise."""
+        if self.has_died:
+            raise RuntimeError("the consumer has died")
+        if self._processor.is_paused:
+            raise RuntimeError("paused: most of the last records are bad")
+        lag = self.lag_records()
+        metrics.set_lag(self.line.name, lag)
+        silent_seconds = time.monotonic() - self._processor.last_taken_at
+        if lag and silent_seconds > STUCK_SECONDS_MAX:
+            raise RuntimeError(f"{lag} records wait and none was taken for {int(silent_seconds)} s")
+        if self.subscriber.consumer is None or not self.subscriber.consumer.assignment():
+            return "no partitions are assigned to this replica"
+        return f"{lag} records behind"
+
+
+async def wait_for_broker(broker: KafkaBroker, *, timeout_seconds: float) -> None:
+    """Wait until the broker answers; says so while it does not. Raises TimeoutError."""
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        if await broker.ping(timeout=5.0):
+            return
+        log.warning("broker is not reachable yet, trying again")
+        await asyncio.sleep(0.5)
+    raise TimeoutError("the broker could not be reached")

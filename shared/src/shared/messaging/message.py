@@ -1,0 +1,119 @@
+"""A received record, read: a message that a service acts on, or a reason why it cannot be one."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import ConsumerRecord
+from pydantic import BaseModel
+
+from shared.contracts.catalogue import CATALOGUE
+from shared.contracts.decoding import ContractError, decode_body
+from shared.contracts.envelope import Envelope, parse_binary, parse_structured
+from shared.database.unit_of_work import Cause
+
+DATA_CONTENT_TYPE_STRUCTURED = b"application/cloudevents+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record stood."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A valid message: its envelope, its body as the contract's model, and where it came from."""
+
+    envelope: Envelope
+    body: Any
+    origin: Origin
+    payload_hash: bytes
+    record: "ConsumerRecord[bytes, bytes]" = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """The producer's id of the message (`ce_id`): seen again, it has no second effect."""
+        return self.envelope.id
+
+    @property
+    def type(self) -> str:
+        """The type of the message (`ce_type`)."""
+        return self.envelope.type
+
+    @property
+    def cause(self) -> Cause:
+        """What to name as the cause of messages that this one leads to."""
+        return Cause(
+            causation_id=self.envelope.id,
+            correlation_id=self.envelope.correlation_id or self.envelope.id,
+            traceparent=self.envelope.traceparent,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record that cannot be taken, and why, in words and by field (domain.md section 7)."""
+
+    record: "ConsumerRecord[bytes, bytes]"
+    reason: str
+    errors: Sequence[dict[str, str]] = ()
+
+
+@dataclass(slots=True)
+class Decoded:
+    """A batch of records, sorted into what is acted on, what is refused, and what concerns other services."""
+
+    messages: list[Message] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    ignored: list["ConsumerRecord[bytes, bytes]"] = field(default_factory=list)
+
+
+def _is_structured(record: "ConsumerRecord[bytes, bytes]") -> bool:
+    for name, value in record.headers:
+        if name.lower() == "content-type" and value is not None:
+            return value.strip().lower().startswith(DATA_CONTENT_TYPE_STRUCTURED)
+    return False
+
+
+def decode(records: Sequence["ConsumerRecord[bytes, bytes]"], handled: frozenset[str]) -> Decoded:
+    """Read the records of a batch in order. Never raises for anything that a record can hold.
+
+    A message of a type that its topic carries, but that is not `handled` here, is ignored without reading its body.
+    """
+    decoded = Decoded()
+    for record in records:
+        try:
+            _decode_one(record, handled, decoded)
+        except ContractError as error:
+            errors = [{"field": each.field, "message": each.message} for each in error.errors]
+            decoded.refusals.append(Refusal(record, error.reason, errors))
+    return decoded
+
+
+def _decode_one(record: "ConsumerRecord[bytes, bytes]", handled: frozenset[str], decoded: Decoded) -> None:
+    value = record.value
+    if _is_structured(record):
+        envelope, value = parse_structured(value)
+    else:
+        envelope = parse_binary(record.headers)
+    message_type = CATALOGUE.get(envelope.type)
+    if message_type is None or message_type.topic != record.topic:
+        raise ContractError.of("ce_type", "this topic carries no message of this type")
+    if envelope.type not in handled:
+        decoded.ignored.append(record)
+        return
+    body: BaseModel = decode_body(message_type, value)
+    decoded.messages.append(
+        Message(
+            envelope=envelope,
+            body=body,
+            origin=Origin(record.topic, record.partition, record.offset),
+            payload_hash=hashlib.blake2b(value or b"", digest_size=16, key=envelope.type.encode()[:64]).digest(),
+            record=record,
+        )
+    )

@@ -1,0 +1,180 @@
+"""The relay: publishes what committed transactions left in the outbox, in order, and deletes what the broker has.
+
+One relay per service is elected by a session advisory lock on a connection of its own. It reads unpublished rows
+(a cursor would skip late commits) and polls when idle (NOTIFY would serialise commits). A crash between sending and
+deleting sends again: consumers know a message by its id.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from shared import failpoints
+from shared.database.database import Database, is_transient
+from shared.telemetry import metrics
+
+BATCH_ROWS_MAX: Final = 1_000
+BATCH_BYTES_MAX: Final = 32 * 1024 * 1024
+IDLE_SECONDS: Final = 0.05
+ELECTION_SECONDS: Final = 1.0
+SEND_SECONDS_MAX: Final = 60.0
+BACKOFF_SECONDS_MAX: Final = 5.0
+
+_ELECT: Final = "select pg_try_advisory_lock(hashtext('outbox-relay'), hashtext(current_schema()))"
+# Large payloads: take as many rows, in order, as fit the memory that one batch may use.
+_FETCH: Final = """
+select seq, id, aggregatetype, aggregateid, type, payload, correlationid, causationid, traceparent, headers, occurred_at
+from (
+  select *, sum(coalesce(octet_length(payload), 0)) over (order by seq) - coalesce(octet_length(payload), 0) as bytes_before
+  from (select * from outbox order by seq limit $1) as oldest
+) as measured
+where bytes_before < $2
+order by seq
+"""
+_DELETE: Final = "delete from outbox where seq = any($1::bigint[])"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class RelayState:
+    """What health checks and metrics see of the relay."""
+
+    leading: bool = False
+    published_at: float = field(default_factory=time.monotonic)
+    oldest_age_seconds: float = 0.0
+    failure: str | None = None
+
+
+def headers_of(row: "asyncpg.Record", source: str) -> list[tuple[str, bytes | None]]:
+    """The Kafka headers of an outbox row: CloudEvents in binary mode, or a dead letter's own."""
+    if row["headers"] is not None:
+        return [(name, bytes.fromhex(value) if value is not None else None) for name, value in row["headers"]]
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", row["id"].encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", row["type"].encode()),
+        ("ce_subject", row["aggregateid"]),
+        ("ce_time", row["occurred_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()),
+        ("content-type", b"application/json"),
+    ]
+    for name, column in (
+        ("traceparent", "traceparent"),
+        ("ce_correlationid", "correlationid"),
+        ("ce_causationid", "causationid"),
+    ):
+        if row[column] is not None:
+            headers.append((name, row[column].encode()))
+    return headers
+
+
+class Relay:
+    """Publishes one service's outbox; run it as a task for as long as the service lives."""
+
+    def __init__(self, database: Database, producer: AIOKafkaProducer, *, service: str) -> None:
+        self._database = database
+        self._producer = producer
+        self._source = f"sluice/{service}"
+        self._connection: asyncpg.Connection[Any] | None = None
+        self.state = RelayState()
+
+    async def run(self) -> None:
+        """Lead when elected, publish, and start over after any failure, with back-off; ends only when cancelled."""
+        backoff_seconds = 0.1
+        while True:
+            try:
+                await self._lead()
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is None or task.cancelling() > 0:
+                    await self._resign()
+                    raise
+                self.state.failure = "cancelled from inside"
+            except Exception as error:  # noqa: BLE001 - the relay outlives whatever fails under it
+                self.state.failure = type(error).__name__
+                if not is_transient(error) and not isinstance(error, KafkaError):
+                    log.exception("relay failed, starting over")
+                else:
+                    log.warning("relay cannot publish now, starting over", reason=type(error).__name__)
+            await self._resign()
+            await asyncio.sleep(backoff_seconds)
+            backoff_seconds = min(backoff_seconds * 2, BACKOFF_SECONDS_MAX) if self.state.failure else 0.1
+
+    async def _resign(self) -> None:
+        self.state.leading = False
+        if self._connection is not None:
+            self._connection.terminate()  # closing the session gives up the lock at once
+            self._connection = None
+
+    async def _lead(self) -> None:
+        self._connection = await self._database.connect()
+        while not await self._connection.fetchval(_ELECT):
+            self.state.failure = None
+            self.state.published_at = time.monotonic()
+            await asyncio.sleep(ELECTION_SECONDS)
+        self.state.leading = True
+        log.info("relay leads")
+        while True:
+            self._database.committed.clear()
+            published = await self.publish_batch(self._connection)
+            self.state.failure = None
+            self.state.published_at = time.monotonic()
+            if published == 0:
+                self.state.oldest_age_seconds = 0.0
+                try:
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await self._database.committed.wait()
+                except TimeoutError:
+                    pass
+
+    async def publish_batch(self, connection: "asyncpg.Connection[Any]") -> int:
+        """Send the oldest rows and delete those that the broker has; returns how many rows there were.
+
+        A row that failed keeps its key's later rows in the outbox too, so that the order per key stands.
+        Raises the first failure.
+        """
+        rows = await connection.fetch(_FETCH, BATCH_ROWS_MAX, BATCH_BYTES_MAX)
+        if not rows:
+            return 0
+        self.state.oldest_age_seconds = time.time() - rows[0]["occurred_at"].timestamp()
+        failpoints.hit(failpoints.RELAY_BEFORE_SEND)
+        results = await self._send(rows)
+        failpoints.hit(failpoints.RELAY_AFTER_SEND)
+        failed_keys: set[tuple[str, bytes | None]] = set()
+        failure: BaseException | None = None
+        published = []
+        for row, result in zip(rows, results, strict=True):
+            key = (row["aggregatetype"], row["aggregateid"])
+            if isinstance(result, BaseException):
+                failure = failure or result
+                failed_keys.add(key)
+            elif key not in failed_keys:
+                published.append(row["seq"])
+        await connection.execute(_DELETE, published)
+        metrics.count_published(len(published))
+        if failure is not None:
+            raise failure
+        return len(rows)
+
+    async def _send(self, rows: Sequence["asyncpg.Record"]) -> list[Any]:
+        async with asyncio.timeout(SEND_SECONDS_MAX):  # an idempotent producer would try for ever
+            futures = []
+            for row in rows:
+                futures.append(
+                    await self._producer.send(
+                        row["aggregatetype"],
+                        row["payload"],
+                        key=row["aggregateid"],
+                        headers=headers_of(row, self._source),
+                    )
+                )
+            return list(await asyncio.gather(*futures, return_exceptions=True))
+
+

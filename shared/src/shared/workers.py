@@ -1,0 +1,73 @@
+"""Background work of a service: a step, done again and again, at once while there is more, else after a wait."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from shared.database.database import is_transient
+
+BACKOFF_SECONDS_FIRST: Final = 0.2
+BACKOFF_SECONDS_MAX: Final = 15.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Worker:
+    """`step` does one bounded piece of work and says whether there may be more.
+
+    A step that fails is tried again with back-off; it must be safe to repeat (its effect is one transaction).
+    `wake` lets other code of the service call for the next step before `idle_seconds` are over.
+    """
+
+    name: str
+    step: Callable[[], Awaitable[bool]]
+    idle_seconds: float = 1.0
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    failure: str | None = None
+    _failed_since: float | None = None
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        backoff_seconds = BACKOFF_SECONDS_FIRST
+        while True:
+            self.wake.clear()
+            try:
+                more = await self.step()
+                self.failure = None
+                self._failed_since = None
+                backoff_seconds = BACKOFF_SECONDS_FIRST
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is None or task.cancelling() > 0:
+                    raise
+                more = await self._fail("cancelled from inside", backoff_seconds)
+            except Exception as error:  # noqa: BLE001 - a worker outlives whatever fails under it
+                if is_transient(error):
+                    log.warning("worker cannot go on now, trying again", worker=self.name, reason=type(error).__name__)
+                else:
+                    log.exception("worker failed, trying again", worker=self.name)
+                more = await self._fail(type(error).__name__, backoff_seconds)
+                backoff_seconds = min(backoff_seconds * 2, BACKOFF_SECONDS_MAX)
+            if not more:
+                try:
+                    async with asyncio.timeout(self.idle_seconds):
+                        await self.wake.wait()
+                except TimeoutError:
+                    pass
+
+    async def _fail(self, reason: str, backoff_seconds: float) -> bool:
+        self.failure = reason
+        self._failed_since = self._failed_since or time.monotonic()
+        await asyncio.sleep(random.uniform(backoff_seconds / 2, backoff_seconds))  # noqa: S311 - jitter
+        return True
+
+    async def check(self) -> str | None:
+        """Raise if the worker has been failing for a while."""
+        if self._failed_since is not None and time.monotonic() - self._failed_since > 5:
+            raise RuntimeError(f"failing: {self.failure}")
+        return None
