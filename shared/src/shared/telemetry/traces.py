@@ -1,0 +1,226 @@
+"""Traces: spans for requests, batches and sends, in the semantic conventions of OpenTelemetry for messaging.
+
+A batch mixes records of many traces, so its one span has no parent among them but a link to each. Only the
+attributes in ALLOWED_ATTRIBUTES leave the process: ids, counts and states, never names, amounts or texts.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
+
+LINKS_MAX: Final = 128
+"""Links on one span; the OpenTelemetry SDK's own default limit."""
+
+UNLINKED_COUNT: Final = "sluice.batch.unlinked_count"
+"""How many messages of a batch have no link: beyond LINKS_MAX, or without a trace of their own."""
+
+ALLOWED_ATTRIBUTES: Final = frozenset(
+    {
+        "error.type",
+        "http.request.method",
+        "http.response.status_code",
+        "http.route",
+        "messaging.batch.message_count",
+        "messaging.consumer.group.name",
+        "messaging.destination.name",
+        "messaging.destination.partition.id",
+        "messaging.kafka.offset",
+        "messaging.message.id",
+        "messaging.operation.name",
+        "messaging.operation.type",
+        "messaging.system",
+        "network.protocol.version",
+        "server.port",
+        "url.scheme",
+        UNLINKED_COUNT,
+    }
+)
+
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
+_TRACER: Final = trace.get_tracer("sluice")
+_MESSAGE_ID_HEADER: Final = "ce_id"
+_TRACE_HEADER: Final = "traceparent"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageLink:
+    """A message that a span is about: its id and the trace it belongs to (`traceparent`), if any."""
+
+    message_id: str
+    traceparent: str | None
+
+
+class AllowedAttributesExporter(SpanExporter):
+    """Hands spans on with ALLOWED_ATTRIBUTES only; events and texts of statuses, which quote values, stay here."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export what may leave the process."""
+        return self._exporter.export([_reduced(span) for span in spans])
+
+    def shutdown(self) -> None:
+        """Shut the exporter down."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Export what waits; whether it was done in time (milliseconds)."""
+        return self._exporter.force_flush(timeout_millis)
+
+
+def configure_traces(service: str, instance: str, *, endpoint: str | None) -> TracerProvider:
+    """Set the process's tracer provider; spans are sent by OTLP over HTTP only if an endpoint is given.
+
+    Without one spans are still made, for their ids go into messages and logs. `endpoint` is the base address in
+    the setting OTEL_EXPORTER_OTLP_ENDPOINT (contract.md section 4).
+    """
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": service, "service.instance.id": instance})
+    )
+    if endpoint is not None:
+        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
+        provider.add_span_processor(BatchSpanProcessor(AllowedAttributesExporter(exporter)))
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+def current_traceparent() -> str | None:
+    """The W3C trace context of the current span, as it goes into messages; None outside of a span."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    trace_id, span_id = trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
+    return f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"
+
+
+@contextmanager
+def process_span(
+    topic: str, group: str, records: "Sequence[ConsumerRecord[bytes, bytes]]"
+) -> Iterator[trace.Span]:
+    """One `process {topic}` span around the handling of a batch, with a link to the trace of each record.
+
+    `topic` is the topic, or the name of a line of several; `group` the consumer group. The first LINKS_MAX
+    records that carry a trace are linked, with partition, offset and message id; UNLINKED_COUNT counts the others.
+    """
+    links: list[Link] = []
+    for record in records:
+        if len(links) == LINKS_MAX:
+            break
+        headers = {
+            name: value for name, value in record.headers if name in (_TRACE_HEADER, _MESSAGE_ID_HEADER)
+        }
+        if (context := _span_context(_text(headers.get(_TRACE_HEADER)))) is None:
+            continue
+        attributes: dict[str, AttributeValue] = {
+            "messaging.destination.partition.id": str(record.partition),
+            "messaging.kafka.offset": record.offset,
+        }
+        if (message_id := _text(headers.get(_MESSAGE_ID_HEADER))) is not None:
+            attributes["messaging.message.id"] = message_id
+        links.append(Link(context, attributes))
+    attributes = _batch_attributes("process", topic, len(records), len(links))
+    attributes["messaging.consumer.group.name"] = group
+    with _span(f"process {topic}", SpanKind.CONSUMER, links, attributes) as span:
+        yield span
+
+
+@contextmanager
+def send_span(topic: str, messages: Sequence[MessageLink]) -> Iterator[trace.Span]:
+    """One `send {topic}` span around sending messages, with a link to the trace that made each of them.
+
+    The messages keep their own trace context: whoever reads them continues their story, not the relay's.
+    """
+    links: list[Link] = []
+    for message in messages:
+        if len(links) == LINKS_MAX:
+            break
+        if (context := _span_context(message.traceparent)) is not None:
+            links.append(Link(context, {"messaging.message.id": message.message_id}))
+    attributes = _batch_attributes("send", topic, len(messages), len(links))
+    with _span(f"send {topic}", SpanKind.PRODUCER, links, attributes) as span:
+        yield span
+
+
+@contextmanager
+def _span(
+    name: str, kind: SpanKind, links: Sequence[Link], attributes: Mapping[str, AttributeValue]
+) -> Iterator[trace.Span]:
+    with _TRACER.start_as_current_span(
+        name,
+        kind=kind,
+        links=links,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            yield span
+        except BaseException as error:
+            span.set_attribute("error.type", type(error).__qualname__)
+            span.set_status(StatusCode.ERROR)
+            raise
+
+
+def _batch_attributes(operation: str, topic: str, count: int, linked_count: int) -> dict[str, AttributeValue]:
+    return {
+        "messaging.system": "kafka",
+        "messaging.operation.name": operation,
+        "messaging.operation.type": operation,
+        "messaging.destination.name": topic,
+        "messaging.batch.message_count": count,
+        UNLINKED_COUNT: count - linked_count,
+    }
+
+
+def _text(value: bytes | None) -> str | None:
+    if value is None or len(value) > 255:
+        return None
+    try:
+        return value.decode("ascii")
+    except UnicodeDecodeError:
+        return None
+
+
+def _span_context(traceparent: str | None) -> SpanContext | None:
+    if traceparent is None:
+        return None
+    context = trace.get_current_span(
+        _PROPAGATOR.extract(
+            {_TRACE_HEADER: traceparent}, context=trace.set_span_in_context(trace.INVALID_SPAN)
+        )
+    ).get_span_context()
+    return context if context.is_valid else None
+
+
+def _allowed(attributes: Mapping[str, AttributeValue] | None) -> dict[str, AttributeValue]:
+    return {name: value for name, value in (attributes or {}).items() if name in ALLOWED_ATTRIBUTES}
+
+
+def _reduced(span: ReadableSpan) -> ReadableSpan:
+    return ReadableSpan(
+        name=span.name,
+        context=span.get_span_context(),
+        parent=span.parent,
+        resource=span.resource,
+        attributes=_allowed(span.attributes),
+        links=[Link(link.context, _allowed(link.attributes)) for link in span.links],
+        kind=span.kind,
+        status=Status(span.status.status_code),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
