@@ -1,0 +1,1 @@
+"""The wire contract as code: topics, bodies, the CloudEvents envelope, and how bytes become models."""

@@ -1,0 +1,23 @@
+"""The topics of the wire contract (contract.md section 1)."""
+
+from typing import Final
+
+PSA_PROJECTS: Final = "psa.projects"
+PSA_ACCOUNTS: Final = "psa.accounts"
+PSA_COMPANIES: Final = "psa.companies"
+PSA_EXCHANGE_RATES: Final = "psa.exchange-rates"
+PSA_BUSINESS_RECORDS: Final = "psa.business-records"
+PSA_BILLING_EVENTS: Final = "psa.billing-events"
+
+RELEASE_COMMANDS: Final = "release.commands"
+RELEASE_EVENTS: Final = "release.events"
+ACCOUNTING_COMMANDS: Final = "accounting.commands"
+ACCOUNTING_EVENTS: Final = "accounting.events"
+BILLING_RUNS_COMMANDS: Final = "billing-runs.commands"
+BILLING_RUNS_EVENTS: Final = "billing-runs.events"
+NOTIFIER_EVENTS: Final = "notifier.events"
+
+
+def dead_letters_topic(service: str) -> str:
+    """The topic of what the service could not take: `release` gives `release.dead-letters`."""
+    return f"{service}.dead-letters"
