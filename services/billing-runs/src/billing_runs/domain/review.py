@@ -209,7 +209,7 @@ def is_checked_in_validating(document: DocumentReview) -> bool:
 
 
 def is_validated_by_step(document: DocumentReview) -> bool:
-    """Whether the step `validating`, its rules run, hands this document to be numbered: drafts and suspects."""
+    """Whether the step `validating`, its rules run, numbers this document: drafts and suspects."""
     return document.review in {Review.DRAFT, Review.SUSPECT}
 
 

@@ -138,7 +138,7 @@ def accounts_of_cycle(
 
 
 def is_in_scope(event: BillingEvent, scope: Scope, cycle_accounts: frozenset[str]) -> bool:
-    """Whether the scope covers the event; `cycle_accounts` counts for a cycle run only (domain.md section 5)."""
+    """Whether the scope covers the event; `cycle_accounts` counts for a cycle run only."""
     match scope:
         case CycleScope():
             in_window = scope.date_from <= event.date < scope.last_transaction_date

@@ -87,7 +87,7 @@ class DocumentFigures:
 
 @dataclass(frozen=True, slots=True)
 class PostInvoicingReport:
-    """What a run has made: documents by review, kind and status, and the accounts that have a rejected one."""
+    """What a run has made: documents by review, kind and status, and the accounts with a rejected one."""
 
     documents: tuple[DocumentFigures, ...]
     accounts_rejected: tuple[str, ...]
