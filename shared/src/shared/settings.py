@@ -5,7 +5,15 @@ import sys
 from typing import Annotated, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Settings = TypeVar("Settings", bound="ServiceSettings")
@@ -33,7 +41,9 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 class ServiceSettings(BaseSettings):
     """What all services need. A wrong or missing one stops the service with a sentence that names it."""
 
-    model_config = SettingsConfigDict(extra="ignore", case_sensitive=False, frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        extra="ignore", case_sensitive=False, frozen=True, hide_input_in_errors=True
+    )
 
     kafka_bootstrap_servers: Annotated[str, Field(min_length=3, description="host:port, several with commas")]
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -48,7 +58,9 @@ class ServiceSettings(BaseSettings):
     database_connections_max: Annotated[int, Field(ge=2, le=50)] = 8
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)]
-    instance_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = Field(default_factory=socket.gethostname)
+    instance_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = Field(
+        default_factory=socket.gethostname
+    )
     oidc_issuer: str
     oidc_audience: str = "sluice"
     oidc_jwks_url: str | None = None
@@ -66,7 +78,9 @@ class ServiceSettings(BaseSettings):
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password
         ):
-            raise ValueError("KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are needed with SASL")
+            raise ValueError(
+                "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are needed with SASL"
+            )
         return self
 
     @property
@@ -87,6 +101,8 @@ def read_settings(settings: type[Settings]) -> Settings:
             elif name:
                 sentence = f"The setting {name} is wrong: {problem['msg'].removeprefix('Value error, ')}."
             else:
-                sentence = f"The settings do not fit together: {problem['msg'].removeprefix('Value error, ')}."
+                sentence = (
+                    f"The settings do not fit together: {problem['msg'].removeprefix('Value error, ')}."
+                )
             sys.stderr.write(sentence + "\n")
         sys.exit(2)

@@ -46,9 +46,11 @@ class Worker:
                 if (task := asyncio.current_task()) is None or task.cancelling() > 0:
                     raise
                 more = await self._fail("cancelled from inside", backoff_seconds)
-            except Exception as error:  # noqa: BLE001 - a worker outlives whatever fails under it
+            except Exception as error:
                 if is_transient(error):
-                    log.warning("worker cannot go on now, trying again", worker=self.name, reason=type(error).__name__)
+                    log.warning(
+                        "worker cannot go on now, trying again", worker=self.name, reason=type(error).__name__
+                    )
                 else:
                     log.exception("worker failed, trying again", worker=self.name)
                 more = await self._fail(type(error).__name__, backoff_seconds)

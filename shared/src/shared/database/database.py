@@ -120,7 +120,7 @@ class Database:
 
     async def connect(self) -> "asyncpg.Connection[Any]":
         """A connection apart from the pool, for what holds a session lock."""
-        connection = await asyncpg.connect(self._url, **self._options())
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(self._url, **self._options())
         await _prepare(connection)
         return connection
 
@@ -147,6 +147,8 @@ class Database:
             except CONFLICTS as error:
                 if attempt == RETRIES_MAX:
                     raise
-                log.info("transaction met another one, trying again", reason=type(error).__name__, attempt=attempt)
+                log.info(
+                    "transaction met another one, trying again", reason=type(error).__name__, attempt=attempt
+                )
                 await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")

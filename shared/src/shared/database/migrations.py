@@ -4,6 +4,7 @@ A service owns nothing: tables belong to the administrator, and the service's ro
 (append-only tables get no update and no delete).
 """
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Sequence
@@ -57,7 +58,9 @@ def role_of(schema: str) -> str:
     return f"sluice_{schema}"
 
 
-async def migrate(connection: "asyncpg.Connection[Any]", *, schema: str, password: str | None, folder: Path) -> list[str]:
+async def migrate(
+    connection: "asyncpg.Connection[Any]", *, schema: str, password: str | None, folder: Path
+) -> list[str]:
     """Bring a service's schema up to date, as an administrator; returns the versions that were applied.
 
     Makes schema and role if they are missing, sets the role's password if one is given, applies the shared
@@ -84,10 +87,9 @@ async def migrate(connection: "asyncpg.Connection[Any]", *, schema: str, passwor
 async def _prepare_schema(connection: "asyncpg.Connection[Any]", schema: str, password: str | None) -> None:
     role = role_of(schema)
     if not await connection.fetchval("select true from pg_roles where rolname = $1", role):
-        try:
+        # A migration of another database on the same server may be first.
+        with contextlib.suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
             await connection.execute(f'create role "{role}" login nosuperuser nocreatedb nocreaterole')
-        except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
-            pass  # a migration of another database on the same server was first
     if password is not None:
         literal = await connection.fetchval("select quote_literal($1::text)", password)
         await connection.execute(f'alter role "{role}" password {literal}')

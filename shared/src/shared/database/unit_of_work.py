@@ -17,7 +17,8 @@ MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 _INSERT_OUTBOX: Final = """
 insert into outbox (id, aggregatetype, aggregateid, type, payload, correlationid, causationid, traceparent, headers)
 select id, topic, key, type, payload, correlation_id, causation_id, traceparent, headers::jsonb
-from unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[])
+from unnest(
+  $1::text[], $2::text[], $3::bytea[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[])
   with ordinality as message (id, topic, key, type, payload, correlation_id, causation_id, traceparent, headers, place)
 order by place
 """
@@ -50,9 +51,9 @@ class UnitOfWork:
     """
 
     connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
-    _rows: list[tuple[str, str, bytes | None, str, bytes | None, str | None, str | None, str | None, str | None]] = (
-        field(default_factory=list)
-    )
+    _rows: list[
+        tuple[str, str, bytes | None, str, bytes | None, str | None, str | None, str | None, str | None]
+    ] = field(default_factory=list)
     rejected: list[tuple[Any, str, Sequence[Mapping[str, str]]]] = field(default_factory=list)
 
     def publish(self, message_type: str, key: str, body: Mapping[str, Any], cause: Cause = NO_CAUSE) -> str:
@@ -80,7 +81,9 @@ class UnitOfWork:
         )
         return message_id
 
-    def publish_dead_letter(self, dead_letter_id: str, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+    def publish_dead_letter(
+        self, dead_letter_id: str, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> None:
         """Queue the original bytes of a record that could not be taken, with its own headers and those that say why."""
         kept = [[name, content.hex() if content is not None else None] for name, content in headers]
         self._rows.append(

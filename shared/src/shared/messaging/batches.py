@@ -23,7 +23,8 @@ BACKOFF_SECONDS_FIRST: Final = 0.1
 BACKOFF_SECONDS_MAX: Final = 10.0
 
 _ADVANCE: Final = """
-insert into consumed_positions as position (line, topic, partition, next_offset, applied, duplicates, dead_letters, ignored)
+insert into consumed_positions as position
+  (line, topic, partition, next_offset, applied, duplicates, dead_letters, ignored)
 select $1, * from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
 order by 2, 3
 on conflict (line, topic, partition) do update set
@@ -65,7 +66,9 @@ class Line:
 class BatchProcessor:
     """Takes the batches of one line of one service."""
 
-    def __init__(self, database: Database, line: Line, *, service: str, guard: LineGuard | None = None) -> None:
+    def __init__(
+        self, database: Database, line: Line, *, service: str, guard: LineGuard | None = None
+    ) -> None:
         self._database = database
         self._line = line
         self._service = service
@@ -107,14 +110,20 @@ class BatchProcessor:
     async def _pause_if_broken(self) -> None:
         pause_seconds = self._guard.next_pause_seconds()
         if pause_seconds:
-            log.error("line paused: most of the last records are bad", line=self._line.name, pause_seconds=pause_seconds)
+            log.error(
+                "line paused: most of the last records are bad",
+                line=self._line.name,
+                pause_seconds=pause_seconds,
+            )
             metrics.count_pause(self._line.name)
             await asyncio.sleep(pause_seconds)
 
     async def _back_off(self, error: Exception) -> None:
         self._failures += 1
         limit = min(BACKOFF_SECONDS_FIRST * 2**self._failures, BACKOFF_SECONDS_MAX)
-        log.warning("batch not taken, its records will come again", line=self._line.name, reason=repr(error)[:200])
+        log.warning(
+            "batch not taken, its records will come again", line=self._line.name, reason=repr(error)[:200]
+        )
         metrics.count_not_taken(self._line.name)
         await asyncio.sleep(random.uniform(limit / 2, limit))  # noqa: S311 - jitter, not a secret
 
@@ -139,7 +148,9 @@ class BatchProcessor:
                 bad += await self._database.run(lambda work, r=record, d=broken: self._apply(work, [r], d))  # type: ignore[misc]
         return bad
 
-    async def _apply(self, work: UnitOfWork, records: Sequence["ConsumerRecord[bytes, bytes]"], decoded: Decoded) -> int:
+    async def _apply(
+        self, work: UnitOfWork, records: Sequence["ConsumerRecord[bytes, bytes]"], decoded: Decoded
+    ) -> int:
         """The effect of a batch, in the open transaction. Returns how many of its records are bad."""
         claim = await inbox.claim(work.connection, decoded.messages)
         work.rejected.clear()
@@ -148,7 +159,7 @@ class BatchProcessor:
         refusals = [*decoded.refusals, *claim.refusals]
         if work.rejected:
             await inbox.unclaim(work.connection, [message.id for message, _, _ in work.rejected])
-            refusals += [Refusal(message.record, reason, list(errors)) for message, reason, errors in work.rejected]
+            refusals += [Refusal(message.record, reason, errors) for message, reason, errors in work.rejected]
         await dead_letters.write(work, self._service, refusals)
         await self._advance(work, records, decoded, claim, refusals)
         failpoints.hit(failpoints.CONSUMER_BEFORE_COMMIT)

@@ -1,4 +1,4 @@
-"""Dead letters: what could not be taken is kept, with its origin and why, and the stream goes on (domain.md section 7)."""
+"""Dead letters: what could not be taken is kept, with origin and reason, and the stream goes on (domain.md section 7)."""
 
 import hashlib
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def identify(record: "ConsumerRecord[bytes, bytes]") -> str:
 
 
 async def write(work: UnitOfWork, service: str, refusals: Sequence[Refusal]) -> int:
-    """Keep the refused records in this transaction and queue them for the dead-letter topic; returns how many are new."""
+    """Keep the refused records and queue them for the dead-letter topic, in this transaction; how many are new."""
     if not refusals:
         return 0
     by_id = {identify(refusal.record): refusal for refusal in refusals}
@@ -67,6 +67,8 @@ def _queue(work: UnitOfWork, service: str, dead_letter_id: str, refusal: Refusal
     work.publish_dead_letter(dead_letter_id, dead_letters_topic(service), record.key, record.value, headers)
 
 
-async def prune(connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]", *, days: int) -> None:
+async def prune(
+    connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]", *, days: int
+) -> None:
     """Forget the places of old dead letters; their topic keeps the letters themselves as long as it is set to."""
     await connection.execute(_PRUNE, days)

@@ -42,7 +42,9 @@ def _refuse(message: Message) -> Refusal:
     return Refusal(message.record, OTHER_PAYLOAD, [{"field": "ce_id", "message": OTHER_PAYLOAD}])
 
 
-async def claim(connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]", messages: Sequence[Message]) -> Claim:
+async def claim(
+    connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]", messages: Sequence[Message]
+) -> Claim:
     """Claim the ids of a batch in the open transaction; waits for another transaction that holds one of them.
 
     Locks the inbox rows of the ids, in the order of the ids.
@@ -74,12 +76,16 @@ async def claim(connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnecti
     return result
 
 
-async def unclaim(connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]", message_ids: Sequence[str]) -> None:
+async def unclaim(
+    connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]", message_ids: Sequence[str]
+) -> None:
     """Give ids back in the same transaction: their messages became dead letters and may be replayed, mended."""
     await connection.execute(_UNCLAIM, list(message_ids))
 
 
-async def prune(connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]", *, days: int, rows_max: int) -> int:
+async def prune(
+    connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]", *, days: int, rows_max: int
+) -> int:
     """Forget ids older than any replay can bring back; returns how many went."""
     status = await connection.execute(_PRUNE, days, rows_max)
     return int(status.rpartition(" ")[2])

@@ -38,7 +38,9 @@ async def keep_body(message: Any) -> Any:
 class Consumer:
     """One line's subscriber, with what health checks ask of it."""
 
-    def __init__(self, broker: KafkaBroker, processor: BatchProcessor, line: Line, *, group: str, instance: str) -> None:
+    def __init__(
+        self, broker: KafkaBroker, processor: BatchProcessor, line: Line, *, group: str, instance: str
+    ) -> None:
         self.line = line
         self.group = group
         self._processor = processor
@@ -75,7 +77,7 @@ class Consumer:
         )
 
         async def take(message: KafkaMessage) -> None:
-            await processor.take(message.raw_message)  # type: ignore[arg-type]
+            await processor.take(message.raw_message)
 
         self.subscriber(take)
 

@@ -1,19 +1,17 @@
 """A received record, read: a message that a service acts on, or a reason why it cannot be one."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from aiokafka import ConsumerRecord
-from pydantic import BaseModel
 
 from shared.contracts.catalogue import CATALOGUE
-from shared.contracts.decoding import ContractError, decode_body
-from shared.contracts.envelope import Envelope, parse_binary, parse_structured
+from shared.contracts.decoding import ContractError, FieldError, parse_object, validate_body
+from shared.contracts.envelope import Envelope, is_structured, parse_binary, parse_structured
 from shared.database.unit_of_work import Cause
-
-DATA_CONTENT_TYPE_STRUCTURED = b"application/cloudevents+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ class Refusal:
 
     record: "ConsumerRecord[bytes, bytes]"
     reason: str
-    errors: Sequence[dict[str, str]] = ()
+    errors: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(slots=True)
@@ -71,13 +69,6 @@ class Decoded:
     messages: list[Message] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     ignored: list["ConsumerRecord[bytes, bytes]"] = field(default_factory=list)
-
-
-def _is_structured(record: "ConsumerRecord[bytes, bytes]") -> bool:
-    for name, value in record.headers:
-        if name.lower() == "content-type" and value is not None:
-            return value.strip().lower().startswith(DATA_CONTENT_TYPE_STRUCTURED)
-    return False
 
 
 def decode(records: Sequence["ConsumerRecord[bytes, bytes]"], handled: frozenset[str]) -> Decoded:
@@ -96,24 +87,28 @@ def decode(records: Sequence["ConsumerRecord[bytes, bytes]"], handled: frozenset
 
 
 def _decode_one(record: "ConsumerRecord[bytes, bytes]", handled: frozenset[str], decoded: Decoded) -> None:
-    value = record.value
-    if _is_structured(record):
-        envelope, value = parse_structured(value)
+    body: dict[str, Any] | None = None
+    if is_structured(record.headers):
+        envelope, body = parse_structured(record.headers, record.value)
     else:
         envelope = parse_binary(record.headers)
     message_type = CATALOGUE.get(envelope.type)
     if message_type is None or message_type.topic != record.topic:
-        raise ContractError.of("ce_type", "this topic carries no message of this type")
+        reason = "this topic carries no message of this type"
+        raise ContractError(reason, [FieldError("ce_type", reason)])
     if envelope.type not in handled:
         decoded.ignored.append(record)
         return
-    body: BaseModel = decode_body(message_type, value)
+    if body is None:
+        body, payload = parse_object(record.value), record.value
+    else:
+        payload = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     decoded.messages.append(
         Message(
             envelope=envelope,
-            body=body,
+            body=validate_body(message_type, body),
             origin=Origin(record.topic, record.partition, record.offset),
-            payload_hash=hashlib.blake2b(value or b"", digest_size=16, key=envelope.type.encode()[:64]).digest(),
+            payload_hash=hashlib.blake2b(payload or b"", digest_size=16, person=b"payload").digest(),
             record=record,
         )
     )

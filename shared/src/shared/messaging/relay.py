@@ -30,9 +30,11 @@ BACKOFF_SECONDS_MAX: Final = 5.0
 _ELECT: Final = "select pg_try_advisory_lock(hashtext('outbox-relay'), hashtext(current_schema()))"
 # Large payloads: take as many rows, in order, as fit the memory that one batch may use.
 _FETCH: Final = """
-select seq, id, aggregatetype, aggregateid, type, payload, correlationid, causationid, traceparent, headers, occurred_at
+select seq, id, aggregatetype, aggregateid, type, payload,
+  correlationid, causationid, traceparent, headers, occurred_at
 from (
-  select *, sum(coalesce(octet_length(payload), 0)) over (order by seq) - coalesce(octet_length(payload), 0) as bytes_before
+  select *, sum(coalesce(octet_length(payload), 0)) over (order by seq)
+    - coalesce(octet_length(payload), 0) as bytes_before
   from (select * from outbox order by seq limit $1) as oldest
 ) as measured
 where bytes_before < $2
@@ -50,6 +52,7 @@ class RelayState:
     leading: bool = False
     published_at: float = field(default_factory=time.monotonic)
     oldest_age_seconds: float = 0.0
+    size_messages: int = 0
     failure: str | None = None
 
 
@@ -97,7 +100,7 @@ class Relay:
                     await self._resign()
                     raise
                 self.state.failure = "cancelled from inside"
-            except Exception as error:  # noqa: BLE001 - the relay outlives whatever fails under it
+            except Exception as error:
                 self.state.failure = type(error).__name__
                 if not is_transient(error) and not isinstance(error, KafkaError):
                     log.exception("relay failed, starting over")
@@ -165,16 +168,13 @@ class Relay:
 
     async def _send(self, rows: Sequence["asyncpg.Record"]) -> list[Any]:
         async with asyncio.timeout(SEND_SECONDS_MAX):  # an idempotent producer would try for ever
-            futures = []
-            for row in rows:
-                futures.append(
-                    await self._producer.send(
-                        row["aggregatetype"],
-                        row["payload"],
-                        key=row["aggregateid"],
-                        headers=headers_of(row, self._source),
-                    )
+            futures = [
+                await self._producer.send(
+                    row["aggregatetype"],
+                    row["payload"],
+                    key=row["aggregateid"],
+                    headers=headers_of(row, self._source),
                 )
+                for row in rows
+            ]
             return list(await asyncio.gather(*futures, return_exceptions=True))
-
-

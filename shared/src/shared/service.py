@@ -1,0 +1,289 @@
+"""Runs a service: one process with its HTTP, its lines, its relay and its workers.
+
+It answers `/health/live` at once, waits for a database or a broker that is away (and says so), ends with exit code 0
+when asked to stop, and with 1 when something in it has died, so that whoever supervises it starts it anew.
+"""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Final
+
+import structlog
+import uvloop
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from fastapi import APIRouter
+from faststream.kafka import KafkaBroker
+
+from shared.database.database import Database
+from shared.http.application import create_application
+from shared.http.health import HealthRegistry
+from shared.http.idempotency import prune as prune_idempotency_keys
+from shared.http.server import serve
+from shared.http.tokens import TokenVerifier
+from shared.kafka_options import client_options, faststream_security
+from shared.messaging import dead_letters, inbox
+from shared.messaging.batches import BatchProcessor, Line
+from shared.messaging.line_guard import LineGuard
+from shared.messaging.lines import Consumer
+from shared.messaging.relay import Relay
+from shared.settings import ServiceSettings
+from shared.telemetry import metrics
+from shared.telemetry.logs import configure_logs
+from shared.telemetry.traces import configure_traces
+from shared.workers import Worker
+
+WATCH_SECONDS: Final = 0.5
+RELAY_STALL_SECONDS_MAX: Final = 30.0
+PRODUCER_BYTES_MAX: Final = 20 * 1024 * 1024
+HOUSEKEEPING_SECONDS: Final = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a service brings: its streams, its calls, its background work and further health checks."""
+
+    lines: Sequence[Line]
+    routers: Sequence[APIRouter]
+    workers: Sequence[Worker] = ()
+    description: str = ""
+    on_stop: Sequence[Callable[[], Coroutine[Any, Any, None]]] = field(default=())
+
+
+Compose = Callable[[Database], Parts]
+
+
+class ServiceEndedError(RuntimeError):
+    """Something that should run as long as the service has ended."""
+
+
+def schema_of(service: str) -> str:
+    """The schema of a service's tables: its name, as an SQL name."""
+    return service.replace("-", "_")
+
+
+def make_consumers(
+    broker: KafkaBroker, database: Database, lines: Sequence[Line], *, service: str, settings: ServiceSettings
+) -> list[Consumer]:
+    """A subscriber per line, each with a group of its own and a stable member name per replica."""
+    consumers = []
+    for line in lines:
+        guard = LineGuard(bad_share_max=settings.line_bad_share_max)
+        processor = BatchProcessor(database, line, service=service, guard=guard)
+        group = f"{service}.{line.name}"
+        consumers.append(Consumer(broker, processor, line, group=group, instance=settings.instance_id))
+    return consumers
+
+
+def make_broker(settings: ServiceSettings, *, service: str) -> KafkaBroker:
+    """FastStream's broker, for consuming only: what we publish goes through the relay."""
+    return KafkaBroker(
+        settings.kafka_bootstrap_servers.split(","),
+        client_id=service,
+        security=faststream_security(settings),
+        consumer_only=True,
+        allow_auto_create_topics=False,
+        apply_types=False,
+        graceful_timeout=15.0,
+        metadata_max_age_ms=30_000,
+        logger=None,
+    )
+
+
+def make_producer(settings: ServiceSettings, *, service: str) -> AIOKafkaProducer:
+    """The relay's producer: every replica acknowledges, and the broker drops what a retry repeats."""
+    return AIOKafkaProducer(
+        client_id=f"{service}-relay",
+        acks="all",
+        enable_idempotence=settings.kafka_idempotent_producer,
+        linger_ms=2,
+        max_batch_size=256 * 1024,
+        max_request_size=PRODUCER_BYTES_MAX,
+        request_timeout_ms=40_000,
+        metadata_max_age_ms=30_000,
+        **client_options(settings),
+    )
+
+
+class Service:
+    """One running service."""
+
+    def __init__(self, name: str, settings: ServiceSettings, compose: Compose) -> None:
+        self.name = name
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self._health = HealthRegistry()
+        self._database = Database(
+            settings.database_url.get_secret_value(),
+            schema=schema_of(name),
+            application_name=f"sluice-{name}",
+            connections_max=settings.database_connections_max,
+        )
+        self._parts = compose(self._database)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Run until asked to stop. Raises ServiceEndedError if a part of it dies."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with AsyncExitStack() as stack:
+            self._start("http", self._serve_http())
+            stack.push_async_callback(self._stop_tasks, "http")
+            starting = asyncio.create_task(self._start_messaging(stack), name="starting")
+            await self._watch(starting)
+        log.info("service stopped", service=self.name)
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[name] = asyncio.create_task(work, name=name)
+
+    async def _serve_http(self) -> None:
+        settings = self._settings
+        self._health.add("database", self._check_database)
+        verifier = TokenVerifier(settings.oidc_issuer, settings.oidc_audience, settings.oidc_jwks_url)
+        application = create_application(
+            title=f"Sluice {self.name}",
+            version=version("sluice-shared"),
+            description=self._parts.description,
+            routers=self._parts.routers,
+            database=self._database,
+            verifier=verifier,
+            health=self._health,
+        )
+        await serve(application, settings.http_host, settings.http_port, self._stop)
+
+    async def _check_database(self) -> str | None:
+        await self._database.pool.fetchval("select 1")
+        return None
+
+    async def _start_messaging(self, stack: AsyncExitStack) -> None:
+        for worker in self._parts.workers:
+            self._health.add(f"worker {worker.name}", worker.check)
+        ready = asyncio.Event()
+
+        async def check_broker() -> str | None:
+            if not ready.is_set():
+                raise RuntimeError("not reached yet")
+            return None
+
+        self._health.add("broker", check_broker)
+        await self._database.open()
+        stack.push_async_callback(self._database.close)
+        producer = await self._start_producer()
+        stack.push_async_callback(producer.stop)
+        relay = Relay(self._database, producer, service=self.name)
+        self._health.add("relay", lambda: self._check_relay(relay))
+        self._start("relay", relay.run())
+        stack.push_async_callback(self._stop_tasks, "relay")
+        for worker in (*self._parts.workers, self._housekeeping()):
+            self._start(f"worker {worker.name}", worker.run())
+        stack.push_async_callback(self._stop_tasks, "worker")
+        broker = make_broker(self._settings, service=self.name)
+        consumers = make_consumers(
+            broker, self._database, self._parts.lines, service=self.name, settings=self._settings
+        )
+        await self._start_broker(broker)
+        stack.push_async_callback(broker.stop)
+        for consumer in consumers:
+            self._health.add(f"line {consumer.line.name}", consumer.check)
+            self._start(f"line {consumer.line.name}", self._watch_consumer(consumer))
+        stack.push_async_callback(self._stop_tasks, "line")
+        ready.set()
+        log.info("service is up", service=self.name, lines=[line.name for line in self._parts.lines])
+
+    async def _start_producer(self) -> AIOKafkaProducer:
+        while True:
+            producer = make_producer(self._settings, service=self.name)
+            try:
+                await producer.start()
+            except (KafkaError, OSError) as error:
+                await producer.stop()
+                log.warning("broker is not reachable yet, trying again", reason=type(error).__name__)
+                await asyncio.sleep(0.5)
+            else:
+                return producer
+
+    async def _start_broker(self, broker: KafkaBroker) -> None:
+        while True:
+            try:
+                await broker.start()
+            except (KafkaError, OSError) as error:
+                log.warning("broker is not reachable yet, trying again", reason=type(error).__name__)
+                await broker.stop()
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+    async def _check_relay(self, relay: Relay) -> str | None:
+        silent_seconds = time.monotonic() - relay.state.published_at
+        if relay.state.failure is not None and silent_seconds > RELAY_STALL_SECONDS_MAX:
+            raise RuntimeError(f"cannot publish: {relay.state.failure}")
+        metrics.set_outbox(relay.state.size_messages, relay.state.oldest_age_seconds)
+        return "leading" if relay.state.leading else "standing by"
+
+    async def _watch_consumer(self, consumer: Consumer) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if consumer.has_died:
+                return
+
+    def _housekeeping(self) -> Worker:
+        async def step() -> bool:
+            async with self._database.transaction() as work:
+                pruned = await inbox.prune(work.connection, days=self._settings.inbox_days, rows_max=5_000)
+                await dead_letters.prune(work.connection, days=self._settings.inbox_days)
+                await prune_idempotency_keys(work.connection)
+            return pruned == 5_000
+
+        return Worker("housekeeping", step, idle_seconds=HOUSEKEEPING_SECONDS)
+
+    async def _watch(self, starting: "asyncio.Task[None]") -> None:
+        """Wait for the stop; raise as soon as a part of the service has ended by itself."""
+        stopping = asyncio.create_task(self._stop.wait(), name="stopping")
+        try:
+            while not self._stop.is_set():
+                pending = {stopping, *self._tasks.values()} | (set() if starting.done() else {starting})
+                done, _ = await asyncio.wait(
+                    pending, return_when=asyncio.FIRST_COMPLETED, timeout=WATCH_SECONDS
+                )
+                if starting.done():
+                    await starting
+                for name, task in self._tasks.items():
+                    if task in done and not self._stop.is_set():
+                        error = None if task.cancelled() else task.exception()
+                        raise ServiceEndedError(f"{name} has ended") from error
+        finally:
+            self._stop.set()
+            stopping.cancel()
+            if not starting.done():
+                starting.cancel()
+            await asyncio.gather(stopping, starting, return_exceptions=True)
+            for stop in self._parts.on_stop:
+                await stop()
+
+    async def _stop_tasks(self, prefix: str) -> None:
+        tasks = [task for name, task in self._tasks.items() if name.startswith(prefix)]
+        for task in tasks:
+            if prefix != "http":
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run_service(name: str, settings: ServiceSettings, compose: Compose) -> None:
+    """Run a service in this process until it is stopped; ends the process with 1 if a part of it has died."""
+    configure_logs(name, settings.instance_id, level=settings.log_level)
+    configure_traces(name, settings.instance_id, endpoint=settings.otel_exporter_otlp_endpoint)
+    metrics.configure_metrics(name, settings.instance_id)
+    try:
+        uvloop.run(Service(name, settings, compose).run())
+    except ServiceEndedError:
+        log.exception("service ended")
+        sys.exit(1)
