@@ -1,4 +1,4 @@
-"""Which billing events a run takes, its description, and settings that fit each other: domain.md section 5."""
+"""Which billing events a run takes, its description, and settings that fit together (domain.md section 5)."""
 
 from dataclasses import replace
 from datetime import date
