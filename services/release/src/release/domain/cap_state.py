@@ -1,0 +1,89 @@
+"""The state of a project's caps: what is allowed and what is released, at both levels (domain.md section 3)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from release.domain.tolerance import NO_TOLERANCE, Tolerance
+from shared.money import ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetCap:
+    """One budget: its amount in the project's currency, whether it is capped, and its released totals by currency."""
+
+    budget_id: str
+    amount: Decimal
+    apply_billing_cap: bool
+    released: Mapping[str, Decimal] = field(default_factory=dict)
+    tolerance: Tolerance = NO_TOLERANCE
+
+    def released_in(self, currency: str) -> Decimal:
+        """The released total in this currency."""
+        return self.released.get(currency, ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectCap:
+    """A project as it is stored when a decision commits, under the lock: bookings, flags, and released totals.
+
+    `bookings` 0 where none are known. `released` is by currency: where the cap is only tracked, events of other
+    currencies are counted apart. `alert_threshold` is in percent of the bookings. Never changed: a release gives a new
+    one (`after_release`).
+    """
+
+    project_id: str
+    currency: str
+    bookings: Decimal
+    apply_billing_cap: bool
+    auto_cap_billing: bool
+    bill_to_budget_cap: bool = False
+    on_hold: bool = False
+    alert_threshold: Decimal | None = None
+    alert_recipient: str | None = None
+    released: Mapping[str, Decimal] = field(default_factory=dict)
+    budgets: Mapping[str, BudgetCap] = field(default_factory=dict)
+
+    @property
+    def tracked(self) -> bool:
+        """Whether the threshold alert is on."""
+        return self.apply_billing_cap
+
+    @property
+    def enforced(self) -> bool:
+        """Whether the project's cap may refuse: both flags; `auto_cap_billing` alone enforces nothing."""
+        return self.apply_billing_cap and self.auto_cap_billing
+
+    @property
+    def has_capped_budget(self) -> bool:
+        """Whether any of the project's budgets is capped, used or not."""
+        return any(budget.apply_billing_cap for budget in self.budgets.values())
+
+    @property
+    def conflict(self) -> bool:
+        """Whether the project is capped at both levels, which is a configuration error."""
+        return self.enforced and self.has_capped_budget
+
+    @property
+    def remaining(self) -> Decimal:
+        """Bookings less what is released in the project's currency; negative where bookings were lowered."""
+        return self.bookings - self.released_in(self.currency)
+
+    def released_in(self, currency: str) -> Decimal:
+        """The released total of the project in this currency."""
+        return self.released.get(currency, ZERO)
+
+    def after_release(
+        self, currency: str, amount: Decimal, amount_by_budget: Mapping[str, Decimal]
+    ) -> "ProjectCap":
+        """The state once this much more is released, in all and on budgets; negative amounts give the cap back."""
+        budgets = self.budgets
+        if amount_by_budget:
+            changed = dict(budgets)
+            for budget_id, budget_amount in amount_by_budget.items():
+                budget = changed[budget_id]
+                total = budget.released_in(currency) + budget_amount
+                changed[budget_id] = replace(budget, released={**budget.released, currency: total})
+            budgets = changed
+        total = self.released_in(currency) + amount
+        return replace(self, released={**self.released, currency: total}, budgets=budgets)

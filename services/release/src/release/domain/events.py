@@ -1,0 +1,110 @@
+"""Billing events and their items, as values that decisions are made on (domain.md, opening section and section 1)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from release.domain.stages import Stage
+from shared.money import exact_sum
+
+FILLED_BY_HAND: Final = frozenset({"user", "process"})
+"""Origins of a filled value that completion leaves alone, as it does what PSA sent."""
+
+
+class RecordKey(NamedTuple):
+    """Names one business record: its kind (`timecard`, `assignment`, …) and its id."""
+
+    kind: str
+    record_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BillingEventItem:
+    """One line of a billing event (contract.md section 1), completed or not.
+
+    `services_product_from` says where the product came from: None where PSA sent it with the item or none was found,
+    `user` or `process` where one of them filled it, else the kind of the link of the item's chain that gave it.
+    `adjusts_item_id` is set on a generated adjustment only: the item whose overage it takes out, or carries on.
+    """
+
+    item_id: str
+    created_at: datetime
+    category: str
+    business_record_id: str | None
+    description: str
+    amount: Decimal
+    quantity: Decimal
+    unit_price: Decimal
+    date: date | None = None
+    business_record_version: int | None = None
+    services_product: str | None = None
+    services_product_from: str | None = None
+    accounting_line_description: str | None = None
+    budget_id: str | None = None
+    adjusts_item_id: str | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def record_key(self) -> RecordKey | None:
+        """The business record that the item bills; None for a generated adjustment, which bills none."""
+        if self.adjusts_item_id is not None or self.business_record_id is None:
+            return None
+        return RecordKey(self.category, self.business_record_id)
+
+
+@dataclass(frozen=True, slots=True)
+class BillingEvent:
+    """One project's billable items, made together and released as one (domain.md, opening section).
+
+    `filled` names, by field, where a value came from that PSA left empty: a source of completion (`project`, `region`,
+    `practice`, `group`, `company`), or `user` or `process`. A field that is not in it holds what PSA sent. `queued_by`
+    is the job that the event is queued for; `origin_id` and `root_id` are set on an event made by a split.
+    """
+
+    billing_event_id: str
+    version: int
+    project_id: str
+    date: date
+    currency: str
+    items: tuple[BillingEventItem, ...]
+    stage: Stage = Stage.AWAITING_RELEASE
+    batch_id: str | None = None
+    account_id: str | None = None
+    company_id: str | None = None
+    billing_event_currency: str | None = None
+    customer_reference: str | None = None
+    auto_pass_to_accounting: bool = False
+    corrects_billing_event_id: str | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)
+    filled: Mapping[str, str] = field(default_factory=dict)
+    on_hold: bool = False
+    queued_by: str | None = None
+    origin_id: str | None = None
+    root_id: str | None = None
+    made_by_cap: bool = False
+
+    @property
+    def summary_amount(self) -> Decimal:
+        """The sum of the items' amounts, exact."""
+        return exact_sum(item.amount for item in self.items)
+
+    @property
+    def lineage_root_id(self) -> str:
+        """The event that the whole lineage of splits began with: itself where no split made it."""
+        return self.root_id or self.billing_event_id
+
+
+def in_order_of_creation(items: Iterable[BillingEventItem]) -> list[BillingEventItem]:
+    """Items by the instant of their creation, then by id, compared by code point (domain.md section 3)."""
+    return sorted(items, key=lambda item: (item.created_at, item.item_id))
+
+
+def billed_records(items: Iterable[BillingEventItem]) -> tuple[RecordKey, ...]:
+    """The business records that a release of these items marks as billed, each once (domain.md section 2).
+
+    A generated adjustment keeps its item's reference but bills no record: giving it back must not free a record that
+    the item itself still bills.
+    """
+    return tuple(dict.fromkeys(key for item in items if (key := item.record_key) is not None))

@@ -1,0 +1,223 @@
+"""What PSA may still change or delete, by the stage of the event (domain.md section 1)."""
+
+from collections.abc import Container
+from dataclasses import dataclass, replace
+
+from release.domain.events import FILLED_BY_HAND, BillingEvent, BillingEventItem
+from release.domain.reasons import Reason, already_released
+from release.domain.stages import RELEASED_STAGES, UNRELEASED_STAGES, Stage
+
+FILLABLE_FIELDS = ("account_id", "company_id", "billing_event_currency")
+"""The event's own fields that may be filled after release, beside the items' products and the auto-pass flag."""
+
+FIXED_FIELDS = (
+    "project_id",
+    "batch_id",
+    "date",
+    "currency",
+    "customer_reference",
+    "corrects_billing_event_id",
+    "fields",
+)
+FIXED_ITEM_FIELDS = (
+    "created_at",
+    "category",
+    "business_record_id",
+    "business_record_version",
+    "date",
+    "description",
+    "quantity",
+    "unit_price",
+    "amount",
+    "budget_id",
+    "fields",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """The message says nothing new: its version is older than, or equal to, what is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The event is to be stored as given here, and completed (again) while it is not released."""
+
+    event: BillingEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The event is deleted as of this version; kept as such, so that its id is refused when it is sent anew."""
+
+    billing_event_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRefused:
+    """The change is refused, with its reason; nothing is stored."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """What is known of an id: its stage and last version, and the event (None if only its delete has come).
+
+    `moved_item_ids` are the items that splits have moved out of the event: PSA still sends them with it.
+    """
+
+    stage: Stage
+    version: int
+    event: BillingEvent | None
+    moved_item_ids: frozenset[str] = frozenset()
+
+
+def take_generated(stored: StoredState | None, sent: BillingEvent) -> Accepted | Ignored | ChangeRefused:
+    """Decide about an event that PSA sent, against what is stored under its id (domain.md section 1).
+
+    Unreleased: the new version replaces the old one, and keeps what was filled by hand, the hold and the queue.
+    Released and not invoiced: it may only fill what is empty. Reverted or deleted: the id is refused. An older or equal
+    version is ignored, also against a delete that came first.
+    """
+    if stored is None:
+        return Accepted(sent)
+    if sent.version <= stored.version:
+        return Ignored()
+    if stored.event is None or stored.stage in {Stage.DELETED, Stage.REVERTED}:
+        return ChangeRefused(_sent_anew(sent.billing_event_id, stored.stage))
+    if stored.stage in UNRELEASED_STAGES:
+        return Accepted(_replaced(stored.event, sent))
+    return _filled_by_psa(stored.event, sent, stored.moved_item_ids)
+
+
+def take_deleted(
+    stored: StoredState | None, billing_event_id: str, version: int
+) -> Deleted | Ignored | ChangeRefused:
+    """Decide about PSA's delete of an event (domain.md section 1); one that comes before its event is kept."""
+    if stored is None:
+        return Deleted(billing_event_id, version)
+    if version <= stored.version or stored.stage is Stage.DELETED:
+        return Ignored()
+    if stored.stage in UNRELEASED_STAGES:
+        return Deleted(billing_event_id, version)
+    if stored.stage in RELEASED_STAGES:
+        return ChangeRefused(already_released(billing_event_id, stored.stage))
+    return ChangeRefused(_sent_anew(billing_event_id, stored.stage))
+
+
+def _sent_anew(billing_event_id: str, stage: Stage) -> Reason:
+    return Reason(
+        stage.value,
+        f"Billing event {billing_event_id} was {stage.value}: its id cannot be used again.",
+        {"stage": stage.value},
+    )
+
+
+def _replaced(stored: BillingEvent, sent: BillingEvent) -> BillingEvent:
+    """The new version in the place of the old one, with all that is not PSA's to say carried over."""
+    by_hand = {
+        name: origin
+        for name, origin in stored.filled.items()
+        if origin in FILLED_BY_HAND and not getattr(sent, name)
+    }
+    stored_items = {item.item_id: item for item in stored.items}
+    return replace(
+        sent,
+        items=tuple(_with_product_by_hand(item, stored_items.get(item.item_id)) for item in sent.items),
+        filled=by_hand,
+        stage=stored.stage,
+        on_hold=stored.on_hold,
+        queued_by=stored.queued_by,
+        origin_id=stored.origin_id,
+        root_id=stored.root_id,
+        made_by_cap=stored.made_by_cap,
+        **{name: getattr(stored, name) for name in by_hand},
+    )
+
+
+def _with_product_by_hand(sent: BillingEventItem, stored: BillingEventItem | None) -> BillingEventItem:
+    if (
+        stored is None
+        or sent.services_product is not None
+        or stored.services_product_from not in FILLED_BY_HAND
+    ):
+        return sent
+    return replace(
+        sent,
+        services_product=stored.services_product,
+        services_product_from=stored.services_product_from,
+    )
+
+
+def _filled_by_psa(
+    stored: BillingEvent, sent: BillingEvent, moved_item_ids: Container[str]
+) -> Accepted | ChangeRefused:
+    """The released event with what PSA's new version fills, or a refusal that names what else it would change."""
+    changed = _changed_fields(stored, sent, moved_item_ids)
+    sent_items = {item.item_id: item for item in sent.items}
+    head = {
+        name: getattr(sent, name)
+        for name in FILLABLE_FIELDS
+        if getattr(stored, name) is None and getattr(sent, name) is not None
+    }
+    items = tuple(
+        replace(item, services_product=product, services_product_from=None)
+        if item.services_product is None
+        and item.item_id in sent_items
+        and (product := sent_items[item.item_id].services_product) is not None
+        else item
+        for item in stored.items
+    )
+    fills = (
+        bool(head)
+        or items != stored.items
+        or (sent.auto_pass_to_accounting and not stored.auto_pass_to_accounting)
+    )
+    if changed or (fills and stored.stage is not Stage.RELEASED):
+        return ChangeRefused(already_released(stored.billing_event_id, stored.stage, changed or head))
+    return Accepted(
+        replace(
+            stored,
+            version=sent.version,
+            items=items,
+            auto_pass_to_accounting=stored.auto_pass_to_accounting or sent.auto_pass_to_accounting,
+            **head,
+        )
+    )
+
+
+def _changed_fields(stored: BillingEvent, sent: BillingEvent, moved_item_ids: Container[str]) -> set[str]:
+    """The fields in which PSA's new version differs from a released event by more than filling what is empty."""
+    changed = {name for name in FIXED_FIELDS if getattr(stored, name) != getattr(sent, name)}
+    changed.update(
+        name
+        for name in FILLABLE_FIELDS
+        if _is_changed(getattr(stored, name), getattr(sent, name), sent_by_psa=name not in stored.filled)
+    )
+    flag = "auto_pass_to_accounting"
+    if stored.auto_pass_to_accounting and not sent.auto_pass_to_accounting and flag not in stored.filled:
+        changed.add(flag)
+    own_items = {item.item_id: item for item in stored.items if item.adjusts_item_id is None}
+    sent_items = {item.item_id: item for item in sent.items if item.item_id not in moved_item_ids}
+    if own_items.keys() != sent_items.keys():
+        changed.add("items")
+    for item_id in own_items.keys() & sent_items.keys():
+        changed.update(_changed_item_fields(own_items[item_id], sent_items[item_id]))
+    return changed
+
+
+def _changed_item_fields(stored: BillingEventItem, sent: BillingEventItem) -> set[str]:
+    changed = {f"items.{name}" for name in FIXED_ITEM_FIELDS if getattr(stored, name) != getattr(sent, name)}
+    sent_by_psa = stored.services_product_from is None
+    if _is_changed(stored.services_product, sent.services_product, sent_by_psa=sent_by_psa):
+        changed.add("items.services_product")
+    return changed
+
+
+def _is_changed(stored: object, sent: object, *, sent_by_psa: bool) -> bool:
+    """Whether a value is changed, not filled: PSA leaving empty what somebody else filled changes nothing."""
+    if stored is None or stored == sent:
+        return False
+    return sent is not None or sent_by_psa

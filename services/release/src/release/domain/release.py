@@ -1,0 +1,124 @@
+"""Deciding the release of one billing event (domain.md sections 2 and 3): released, split, or refused."""
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
+
+from release.domain.cap_state import ProjectCap
+from release.domain.caps import Divided, Stopped, Whole, decide_caps
+from release.domain.events import BillingEvent, RecordKey, in_order_of_creation
+from release.domain.explanation import Decision
+from release.domain.ledger import LedgerEntry, book_release
+from release.domain.reasons import Reason
+from release.domain.refusals import has_all_budgets, incomplete, refusal_by_stage, refusals_beside_caps
+from release.domain.settings import ReleaseRequest, ReleaseSettings
+from release.domain.split import Adjustment, split_event
+from release.domain.stages import Stage
+from release.domain.threshold import ThresholdCrossing, threshold_crossing
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The event is released as a whole: the event in its new stage, and all that its transaction writes."""
+
+    event: BillingEvent
+    released_item_ids: tuple[str, ...]
+    decision: Decision
+    ledger_entries: tuple[LedgerEntry, ...]
+    cap: ProjectCap
+    crossing: ThresholdCrossing | None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A part of the event is released, the rest moves to one new event; with all that its transaction writes.
+
+    `event` has the kept items and the negative adjustments; `new_event` the moved items and the positive ones. The ids
+    are PSA's items in the order of decision; `adjustments` holds pairs, the released event's half first.
+    """
+
+    event: BillingEvent
+    new_event: BillingEvent
+    released_item_ids: tuple[str, ...]
+    moved_item_ids: tuple[str, ...]
+    adjustments: tuple[Adjustment, ...]
+    decision: Decision
+    ledger_entries: tuple[LedgerEntry, ...]
+    cap: ProjectCap
+    crossing: ThresholdCrossing | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing is released: every reason in the order of domain.md section 2; the first one's code is the answer's.
+
+    `preview` is what a confirmed split would do (`split_required` only, nothing of it done); `decision` explains what
+    the caps said, None where they were not asked.
+    """
+
+    billing_event_id: str
+    reasons: tuple[Reason, ...]
+    preview: Split | None = None
+    decision: Decision | None = None
+
+
+Outcome = Released | Split | Refused
+
+
+def decide_release(
+    event: BillingEvent,
+    cap: ProjectCap | None,
+    request: ReleaseRequest,
+    settings: ReleaseSettings,
+    *,
+    record_versions: Mapping[RecordKey, int],
+    taken_ids: Container[str],
+) -> Outcome:
+    """Decide the release of one event against its project's caps as they stand.
+
+    `cap` is None where the project is not known. `record_versions` are the known versions of the items' business
+    records; `taken_ids` the event ids that exist under `split_ids.lineage_prefixes` of the event's root.
+    """
+    alone = refusal_by_stage(event, request)
+    if alone is not None:
+        return Refused(event.billing_event_id, (alone,))
+    if cap is None or not has_all_budgets(event, cap):
+        return Refused(event.billing_event_id, (incomplete(event),))
+    reasons = refusals_beside_caps(event, cap, request, settings, record_versions)
+    verdict = decide_caps(event, cap, request, settings, beside_other_reasons=bool(reasons))
+    match verdict:
+        case Whole(decision):
+            return _released(event, cap, decision)
+        case Divided():
+            return _split(event, cap, verdict, taken_ids)
+        case Stopped(decision, cap_reasons, offer):
+            preview = None if offer is None else _split(event, cap, offer, taken_ids)
+            return Refused(event.billing_event_id, (*reasons, *cap_reasons), preview, decision)
+
+
+def _released(event: BillingEvent, cap: ProjectCap, decision: Decision) -> Released:
+    booking = book_release(event, cap)
+    return Released(
+        event=replace(event, stage=Stage.RELEASED, queued_by=None),
+        released_item_ids=tuple(item.item_id for item in in_order_of_creation(event.items)),
+        decision=decision,
+        ledger_entries=booking.entries,
+        cap=booking.cap,
+        crossing=threshold_crossing(cap, booking.cap),
+    )
+
+
+def _split(event: BillingEvent, cap: ProjectCap, verdict: Divided, taken_ids: Container[str]) -> Split:
+    division = verdict.division
+    events = split_event(event, division, taken_ids)
+    booking = book_release(events.origin, cap)
+    return Split(
+        event=events.origin,
+        new_event=events.new_event,
+        released_item_ids=tuple(item.item_id for item in division.kept),
+        moved_item_ids=tuple(item.item_id for item in division.moved),
+        adjustments=events.adjustments,
+        decision=verdict.decision,
+        ledger_entries=booking.entries,
+        cap=booking.cap,
+        crossing=threshold_crossing(cap, booking.cap),
+    )
