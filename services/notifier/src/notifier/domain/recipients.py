@@ -1,0 +1,79 @@
+"""Whose address a mail may go to, and what may stand in its headers (domain.md section 8)."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from email_validator import EmailNotValidError, validate_email
+
+HEADER_CHARACTERS_MAX: Final = 200
+"""Most characters of a text that stands in a mail's header."""
+
+_SEPARATORS: Final = re.compile(r"[;,]")
+_NOT_FOR_HEADERS: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """The addresses of a list: the valid ones, each once, and as they were written those to be logged as
+    invalid.
+    """
+
+    valid: tuple[str, ...]
+    invalid: tuple[str, ...]
+
+
+def recipients_of(text: str) -> Recipients:
+    """The addresses of a text, separated by `;` or `,`; empty parts are nothing (domain.md section 8)."""
+    valid = []
+    invalid = []
+    for part in _SEPARATORS.split(text):
+        written = part.strip(" \t")
+        if not written:
+            continue
+        address = valid_address(written)
+        if address is None:
+            invalid.append(written)
+        else:
+            valid.append(address)
+    return Recipients(distinct_addresses(valid), tuple(invalid))
+
+
+def valid_address(text: str) -> str | None:
+    """The address in the form in which mail servers take it (ASCII), or None if it is no address.
+
+    Its form is checked, no name server is asked. Names before the @ must be ASCII: not every mail server
+    takes others. The domain `test` is accepted, so that a system may be tried out with addresses that reach
+    nobody.
+    """
+    try:
+        checked = validate_email(
+            text,
+            check_deliverability=False,
+            allow_smtputf8=False,
+            allow_quoted_local=False,
+            test_environment=True,
+        )
+    except EmailNotValidError:
+        return None
+    return checked.ascii_email
+
+
+def distinct_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Each address once, as it was first written; capital letters make no other address."""
+    first = dict[str, str]()
+    for address in addresses:
+        first.setdefault(address.casefold(), address)
+    return tuple(first.values())
+
+
+def header_text(text: str) -> str:
+    """The text as it may stand in a mail's header: one line, of at most `HEADER_CHARACTERS_MAX` characters.
+
+    Line ends, control and invisible characters become spaces, so that no text can begin another header.
+    """
+    shown = "".join(" " if unicodedata.category(each) in _NOT_FOR_HEADERS else each for each in text)
+    words = " ".join(shown.split())
+    return words if len(words) <= HEADER_CHARACTERS_MAX else words[: HEADER_CHARACTERS_MAX - 1] + "…"
