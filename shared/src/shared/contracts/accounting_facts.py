@@ -1,0 +1,113 @@
+"""Facts of the accounting connector: bodies of `accounting.events` (contract.md section 1)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.contracts.base import Code, Count, CurrencyCode, Email, Id, Name, Reader
+from shared.contracts.command_fields import ClaimEnd, FileFormat
+from shared.contracts.decimals import TotalAmount
+from shared.contracts.facts import FIRST_MAX, BillingEventReasons, Fact, FactIds, PartedFact, Reasons
+
+RECIPIENTS_MAX = 1_000
+CURRENCIES_MAX = 400
+
+ProcessRunStatus = Literal["in_progress", "completed", "completed_with_errors", "failed"]
+WithdrawOutcome = Literal["none", "cancelled", "mirrored"]
+
+
+class DocumentFact(Fact):
+    """A fact of one document, for the run and the step that asked for it."""
+
+    document_id: Id
+    billing_run_id: Id | None = None
+    job_id: Id | None = None
+
+
+class DocumentRendered(DocumentFact):
+    """`accounting.document.rendered.v1`: a file is ready."""
+
+    format: FileFormat
+    size_bytes: Count
+    sha256: Name
+    reasons: Reasons = Field(default_factory=list)
+
+
+class DocumentRenderFailed(DocumentFact):
+    """`accounting.document.render-failed.v1`: a file could not be made."""
+
+    format: FileFormat
+    reasons: Reasons
+
+
+class DocumentRefused(DocumentFact):
+    """`accounting.document.refused.v1`: an action on a document was refused."""
+
+    action: Code
+    reasons: Reasons
+
+
+class BillingEventNotPassed(Fact):
+    """`accounting.billing-event.not-passed.v1`: no document was made of a billing event."""
+
+    billing_event_id: Id
+    process_run_id: Id
+    reasons: Reasons
+    billing_run_id: Id | None = None
+
+
+class BillingEventsClaimed(PartedFact):
+    """`accounting.billing-events.claimed.v1`: what a billing run holds now, and what it could not have."""
+
+    billing_run_id: Id
+    claimed: FactIds = Field(default_factory=list)
+    refused: list[BillingEventReasons] = Field(default_factory=list, max_length=1_000)
+
+
+class BillingEventsUnclaimed(PartedFact):
+    """`accounting.billing-events.unclaimed.v1`: what a billing run has let go."""
+
+    billing_run_id: Id
+    billing_events: ClaimEnd
+    unclaimed: FactIds = Field(default_factory=list)
+    refused: list[BillingEventReasons] = Field(default_factory=list, max_length=1_000)
+
+
+class BillingEventWithdrawn(Fact):
+    """`accounting.billing-event.withdrawn.v1`: what became of its document, for a revert."""
+
+    billing_event_id: Id
+    outcome: WithdrawOutcome
+    document_id: Id | None = None
+    mirror_document_id: Id | None = None
+
+
+class BillingEventWithdrawRefused(Fact):
+    """`accounting.billing-event.withdraw-refused.v1`: the release cannot be undone."""
+
+    billing_event_id: Id
+    reasons: Reasons
+
+
+class ProcessRunTotals(Reader):
+    """Net totals of one currency."""
+
+    invoices: TotalAmount
+    credit_notes: TotalAmount
+
+
+class ProcessRunFact(Fact):
+    """`accounting.process-run.started.v1`, `.progressed.v1`, `.completed.v1`: a process run's figures so far."""
+
+    process_run_id: Id
+    kind: Code
+    status: ProcessRunStatus
+    job_id: Id | None = None
+    billing_run_id: Id | None = None
+    invoices: Count = 0
+    credit_notes: Count = 0
+    not_passed: Count = 0
+    already_done: Count = 0
+    totals: dict[CurrencyCode, ProcessRunTotals] = Field(default_factory=dict, max_length=CURRENCIES_MAX)
+    first_reasons: list[BillingEventReasons] = Field(default_factory=list, max_length=FIRST_MAX)
+    additional_recipients: list[Email] = Field(default_factory=list, max_length=RECIPIENTS_MAX)

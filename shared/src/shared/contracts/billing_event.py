@@ -1,0 +1,100 @@
+"""A completed billing event: the shape of `GET /billing-events/{id}`, and more, in facts (contract.md section 2)."""
+
+from typing import Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from shared.contracts.base import (
+    ITEMS_MAX,
+    Code,
+    CurrencyCode,
+    Date,
+    Description,
+    Id,
+    Instant,
+    Name,
+    Reader,
+    Version,
+    check_minor_units,
+)
+from shared.contracts.custom_fields import CustomFields
+from shared.contracts.decimals import Amount, Quantity, TotalAmount, UnitPrice
+from shared.contracts.psa import ItemCategory
+
+Stage = Literal[
+    "incomplete",
+    "awaiting_release",
+    "queued",
+    "released",
+    "invoiced",
+    "reverting",
+    "reverted",
+    "closed",
+    "deleted",
+]
+
+
+class BillingEventItem(Reader):
+    """One line. What a document needs is here: no call back to the release service."""
+
+    item_id: Id
+    created_at: Instant
+    category: ItemCategory
+    quantity: Quantity
+    unit_price: UnitPrice
+    amount: Amount
+    business_record_id: Id | None = None
+    business_record_version: Version | None = None
+    date: Date | None = None
+    description: Description = ""
+    accounting_line_description: Description = ""
+    services_product: Name | None = None
+    services_product_from: Code | None = None
+    budget_id: Id | None = None
+    released: bool = False
+    invoiced: bool = False
+    billed: bool = False
+    adjusts_item_id: Id | None = None
+    fields: CustomFields = Field(default_factory=dict)
+
+
+class BillingEvent(Reader):
+    """A billing event as the release service has completed it (domain.md section 1)."""
+
+    billing_event_id: Id
+    version: Version
+    project_id: Id
+    date: Date
+    currency: CurrencyCode
+    stage: Stage
+    summary_amount: TotalAmount
+    items: list[BillingEventItem] = Field(max_length=ITEMS_MAX)
+    batch_id: Id | None = None
+    account_id: Id | None = None
+    company_id: Id | None = None
+    billing_event_currency: CurrencyCode | None = None
+    customer_reference: Name | None = None
+    engagement: Name | None = None
+    auto_pass_to_accounting: bool = False
+    corrects_billing_event_id: Id | None = None
+    released: bool = False
+    released_at: Instant | None = None
+    invoiced: bool = False
+    invoice_number: Name | None = None
+    invoice_date: Date | None = None
+    document_id: Id | None = None
+    origin_id: Id | None = None
+    root_id: Id | None = None
+    made_by_cap: bool = False
+    on_hold: bool = False
+    conflict: JsonValue = None
+    missing: list[Code] = Field(default_factory=list, max_length=100)
+    filled: dict[Code, Code] = Field(default_factory=dict, max_length=100)
+    fields: CustomFields = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_amounts(self) -> Self:
+        check_minor_units(
+            self.currency, ((("items", i, "amount"), item.amount) for i, item in enumerate(self.items))
+        )
+        return self

@@ -1,0 +1,115 @@
+"""A document: a sales invoice or a sales credit note, as it stands in facts and answers (contract.md section 1)."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from shared.contracts.base import (
+    Address,
+    CurrencyCode,
+    Date,
+    Description,
+    Id,
+    Name,
+    Reader,
+    check_minor_units,
+)
+from shared.contracts.decimals import Amount, Percentage, Quantity, TotalAmount, UnitPrice
+from shared.contracts.facts import Fact, Reasons
+from shared.contracts.selections import DocumentKind
+
+LINES_MAX = 100_000
+TAXES_MAX = 1_000
+
+DocumentStatus = Literal["draft", "validated", "cancelled"]
+TaxCategory = Name
+
+
+class Party(Reader):
+    """An account or a company as it was when the document was made."""
+
+    name: Name = ""
+    tax_id: Name | None = None
+    address: Address = Field(default_factory=Address)
+
+
+class Account(Party):
+    """The customer."""
+
+    account_id: Id
+    billing_email: Name | None = None
+
+
+class Company(Party):
+    """The seller."""
+
+    company_id: Id
+
+
+class DocumentLine(Reader):
+    """One line, made from one billing event item; on a credit note it is positive (domain.md section 4)."""
+
+    line_id: Id
+    billing_event_id: Id
+    billing_event_item_id: Id
+    quantity: Quantity
+    unit_price: UnitPrice
+    amount: Amount
+    tax_category: TaxCategory
+    tax_rate: Percentage
+    description: Description = ""
+    product: Name | None = None
+
+
+class DocumentTax(Reader):
+    """The tax of one category and rate, rounded once."""
+
+    category: TaxCategory
+    rate: Percentage
+    taxable: TotalAmount
+    tax: TotalAmount
+
+
+class ExcludedItem(Reader):
+    """An item that was left out, and why."""
+
+    billing_event_id: Id
+    billing_event_item_id: Id
+    reasons: Reasons = Field(default_factory=list)
+
+
+class Document(Fact):
+    """`accounting.document.drafted.v1`, `.validated.v1`, `.cancelled.v1`: the whole document with its lines."""
+
+    document_id: Id
+    kind: DocumentKind
+    status: DocumentStatus
+    currency: CurrencyCode
+    account: Account
+    company: Company
+    billing_event_ids: list[Id] = Field(min_length=1, max_length=LINES_MAX)
+    lines: list[DocumentLine] = Field(max_length=LINES_MAX)
+    taxes: list[DocumentTax] = Field(max_length=TAXES_MAX)
+    total_net: TotalAmount
+    total_tax: TotalAmount
+    total_gross: TotalAmount
+    number: Name | None = None
+    date: Date | None = None
+    due_date: Date | None = None
+    billing_event_currency: CurrencyCode | None = None
+    engagement: Name | None = None
+    customer_reference: Name | None = None
+    billing_run_id: Id | None = None
+    process_run_id: Id | None = None
+    job_id: Id | None = None
+    excluded_items: list[ExcludedItem] = Field(default_factory=list, max_length=LINES_MAX)
+    corrects_document_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _check_amounts(self) -> Self:
+        totals = ((name, getattr(self, name)) for name in ("total_net", "total_tax", "total_gross"))
+        check_minor_units(self.currency, (((name,), total) for name, total in totals))
+        check_minor_units(
+            self.currency, ((("lines", i, "amount"), line.amount) for i, line in enumerate(self.lines))
+        )
+        return self

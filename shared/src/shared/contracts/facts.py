@@ -1,0 +1,44 @@
+"""What facts of several services have in common (contract.md section 1)."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.contracts.base import MESSAGE_IDS_MAX, Code, Description, Id, Part, Reader, Starter
+from shared.contracts.custom_fields import CustomFields
+
+REASONS_MAX = 1_000
+FIRST_MAX = 100
+"""Most entries of a list that shows only the first ones."""
+
+
+class Reason(Reader):
+    """Why something was refused: a code of domain.md, a sentence, and the numbers behind it."""
+
+    code: Code
+    message: Description = ""
+    detail: CustomFields | None = None
+
+
+Reasons = Annotated[list[Reason], Field(max_length=REASONS_MAX)]
+FactIds = Annotated[list[Id], Field(max_length=MESSAGE_IDS_MAX)]
+
+
+class Fact(Reader):
+    """What every fact may carry: who began it."""
+
+    starter: Starter | None = None
+
+
+class PartedFact(Fact):
+    """A fact whose lists of ids may be divided over several messages."""
+
+    part: Part = 1
+    parts: Part = 1
+
+
+class BillingEventReasons(Reader):
+    """A billing event that was not taken, and why."""
+
+    billing_event_id: Id
+    reasons: Reasons = Field(default_factory=list)

@@ -1,0 +1,179 @@
+"""Facts of the release service: bodies of `release.events` (contract.md section 1)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.contracts.base import (
+    ITEMS_MAX,
+    Count,
+    CurrencyCode,
+    Date,
+    Email,
+    Id,
+    Instant,
+    Name,
+    Reader,
+    Version,
+)
+from shared.contracts.billing_event import BillingEvent
+from shared.contracts.decimals import Amount, Percentage, Ratio, TotalAmount
+from shared.contracts.facts import FIRST_MAX, BillingEventReasons, Fact, FactIds, PartedFact, Reasons
+from shared.contracts.psa import BusinessRecordKind
+
+CapLevel = Literal["project", "budget"]
+ReleaseJobStatus = Literal["queued", "running", "completed", "completed_with_errors", "failed"]
+
+
+class BillingEventRegistered(Fact):
+    """`release.billing-event.registered.v1`: a billing event is known, complete or not."""
+
+    billing_event: BillingEvent
+
+
+class BillingEventChanged(Fact):
+    """`release.billing-event.changed.v1`: the same after a fill, hold, recalculation or change by PSA."""
+
+    billing_event: BillingEvent
+
+
+class Cap(Reader):
+    """The cap that a release was tested against, before and after it (domain.md section 3)."""
+
+    level: CapLevel
+    budget_id: Id | None = None
+    bookings: TotalAmount
+    remaining_before: TotalAmount
+    remaining_after: TotalAmount
+
+
+class BillingEventReleased(Fact):
+    """`release.billing-event.released.v1`; `and_invoice` leaves the documents to the job's second stage."""
+
+    billing_event: BillingEvent
+    released_at: Instant
+    job_id: Id | None = None
+    and_invoice: bool = False
+    cap: Cap | None = None
+
+
+class Adjustment(Reader):
+    """A generated adjustment of a budget's overage: its id, amount, budget, and the event it stands in."""
+
+    item_id: Id
+    amount: Amount
+    budget_id: Id | None = None
+    billing_event_id: Id
+
+
+class BillingEventSplit(PartedFact):
+    """`release.billing-event.split.v1`: what was moved to a new billing event."""
+
+    origin_id: Id
+    new_id: Id
+    root_id: Id
+    released_item_ids: FactIds
+    moved_item_ids: FactIds
+    adjustments: list[Adjustment] = Field(default_factory=list, max_length=ITEMS_MAX)
+    project_id: Id | None = None
+    job_id: Id | None = None
+
+
+class ReleaseResult(Reader):
+    """What a release does, or in a preview would do: the answer of `POST /billing-events/{id}/release`."""
+
+    billing_event_id: Id
+    outcome: Literal["released", "split"]
+    released_item_ids: list[Id] = Field(default_factory=list, max_length=ITEMS_MAX)
+    moved_item_ids: list[Id] = Field(default_factory=list, max_length=ITEMS_MAX)
+    adjustments: list[Adjustment] = Field(default_factory=list, max_length=ITEMS_MAX)
+    new_billing_event_id: Id | None = None
+    cap: Cap | None = None
+
+
+class BillingEventRefused(Fact):
+    """`release.billing-event.refused.v1`: a command, a job or a change by PSA was refused."""
+
+    billing_event_id: Id
+    reasons: Reasons
+    project_id: Id | None = None
+    job_id: Id | None = None
+    preview: ReleaseResult | None = None
+
+
+class BillingEventFact(Fact):
+    """A fact of one billing event; the project, which is the key, is not known of an event that is not."""
+
+    billing_event_id: Id
+    project_id: Id | None = None
+
+
+class BillingEventDeleted(BillingEventFact):
+    """`release.billing-event.deleted.v1`: PSA withdrew it."""
+
+    version: Version | None = None
+
+
+class BillingEventInvoiced(BillingEventFact):
+    """`release.billing-event.invoiced.v1`: a validated document was written back."""
+
+    document_id: Id
+    invoice_number: Name
+    invoice_date: Date
+
+
+class BillingEventReverted(BillingEventFact):
+    """`release.billing-event.reverted.v1`: the release is undone, and its amount given back to the cap."""
+
+    document_id: Id | None = None
+    mirror_document_id: Id | None = None
+
+
+class BillingEventClosed(BillingEventFact):
+    """`release.billing-event.closed.v1`: cancelled for good in a billing run."""
+
+    billing_run_id: Id | None = None
+
+
+class BilledRecord(Reader):
+    """Whether a business record is billed."""
+
+    kind: BusinessRecordKind
+    record_id: Id
+    billed: bool
+
+
+class BusinessRecordsBilled(BillingEventFact):
+    """`release.business-records.billed.v1`: PSA marks them; with the invoice once there is one."""
+
+    records: list[BilledRecord] = Field(max_length=ITEMS_MAX)
+    document_id: Id | None = None
+    invoice_number: Name | None = None
+    invoice_date: Date | None = None
+
+
+class CapThresholdCrossed(Fact):
+    """`release.cap.threshold-crossed.v1`; `ratio` is released ÷ bookings, null where bookings are not above 0."""
+
+    project_id: Id
+    level: CapLevel
+    bookings: TotalAmount
+    released: TotalAmount
+    alert_threshold: Percentage
+    ratio: Ratio | None = None
+    budget_id: Id | None = None
+    currency: CurrencyCode | None = None
+    alert_recipient: Email | None = None
+
+
+class ReleaseJobFact(Fact):
+    """`release.job.started.v1`, `.progressed.v1`, `.completed.v1`: a job's figures so far; the first failures."""
+
+    job_id: Id
+    status: ReleaseJobStatus
+    and_invoice: bool = False
+    process_run_id: Id | None = None
+    selected: Count | None = None
+    released: Count = 0
+    failed: Count = 0
+    failures: list[BillingEventReasons] = Field(default_factory=list, max_length=FIRST_MAX)

@@ -1,0 +1,141 @@
+"""What a command or a request selects: ids, batches, a filter, what is eligible, a cycle (contract.md section 2).
+
+There is one selection for messages, whose lists of ids are bounded to 1,000, and one for requests, where a list may
+be longer.
+"""
+
+from typing import Generic, Literal, Self, TypeVar
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from shared.contracts.base import Closed, CurrencyCode, Date, Id, MessageIds, Name, RequestIds, field_error
+from shared.contracts.decimals import Amount
+
+IdsT = TypeVar("IdsT", bound=list[str])
+
+DocumentKind = Literal["sales_invoice", "sales_credit_note"]
+Review = Literal["draft", "suspect", "rejected", "validated", "cancelled"]
+
+
+class OneOf(Closed):
+    """A selection: exactly one of its ways is given."""
+
+    @model_validator(mode="after")
+    def _exactly_one_way(self) -> Self:
+        if len(self.ways_given()) != 1:
+            raise PydanticCustomError(
+                "selection", "should have exactly one of {ways}", {"ways": ", ".join(self.ways())}
+            )
+        return self
+
+    @classmethod
+    def ways(cls) -> tuple[str, ...]:
+        """The names of the fields of which exactly one is given."""
+        return tuple(cls.model_fields)
+
+    def ways_given(self) -> tuple[str, ...]:
+        """Those of them that are."""
+        return tuple(way for way in self.ways() if getattr(self, way) is not None)
+
+
+class BillingEventFilter(Closed):
+    """Billing events that match all that is given; `date_from` and `date_to` are included."""
+
+    project_id: Id | None = None
+    account_id: Id | None = None
+    currency: CurrencyCode | None = None
+    batch_id: Id | None = None
+    date_from: Date | None = None
+    date_to: Date | None = None
+
+
+class SelectOf(OneOf, Generic[IdsT]):
+    """Billing events by their ids, by their batches, or by a filter."""
+
+    billing_event_ids: IdsT | None = None
+    batch_ids: IdsT | None = None
+    filter: BillingEventFilter | None = None
+
+
+class Select(SelectOf[MessageIds]):
+    """The selection of a release job in a message."""
+
+
+class RequestSelect(SelectOf[RequestIds]):
+    """The selection of a release job in a request."""
+
+
+class ProcessRunSelectOf(SelectOf[IdsT], Generic[IdsT]):
+    """The same, or every billing event that is eligible for a document."""
+
+    eligible: Literal[True] | None = None
+
+
+class ProcessRunSelect(ProcessRunSelectOf[MessageIds]):
+    """The selection of a process run in a message."""
+
+
+class RequestProcessRunSelect(ProcessRunSelectOf[RequestIds]):
+    """The selection of a process run in a request."""
+
+
+class ScopeOf(SelectOf[IdsT], Generic[IdsT]):
+    """A billing run's scope: a selection, or a cycle's accounts with date_from ≤ date < last_transaction_date."""
+
+    billing_cycle_id: Id | None = None
+    date_from: Date | None = None
+    last_transaction_date: Date | None = None
+
+    @classmethod
+    def ways(cls) -> tuple[str, ...]:
+        """The names of the fields of which exactly one is given; the dates go with the cycle."""
+        return tuple(name for name in cls.model_fields if name not in {"date_from", "last_transaction_date"})
+
+    @model_validator(mode="after")
+    def _dates_go_with_the_cycle(self) -> Self:
+        for name in ("date_from", "last_transaction_date"):
+            if (getattr(self, name) is None) != (self.billing_cycle_id is None):
+                raise field_error((name,), "scope_dates", "should be given exactly where billing_cycle_id is")
+        if self.date_from and self.last_transaction_date and self.date_from >= self.last_transaction_date:
+            raise field_error(("last_transaction_date",), "scope_dates", "should be later than date_from")
+        return self
+
+
+class Scope(ScopeOf[MessageIds]):
+    """The scope of a billing run in a message."""
+
+
+class RequestScope(ScopeOf[RequestIds]):
+    """The scope of a billing run in a request."""
+
+
+class DocumentFilter(Closed):
+    """A run's documents that match all that is given; the bounds are included."""
+
+    review: Review | None = None
+    kind: DocumentKind | None = None
+    account_id: Id | None = None
+    company_id: Id | None = None
+    currency: CurrencyCode | None = None
+    number: Name | None = None
+    date_from: Date | None = None
+    date_to: Date | None = None
+    amount_min: Amount | None = None
+    amount_max: Amount | None = None
+    rule: Name | None = None
+
+
+class DocumentSelectOf(OneOf, Generic[IdsT]):
+    """A billing run's documents by their ids or by a filter."""
+
+    document_ids: IdsT | None = None
+    filter: DocumentFilter | None = None
+
+
+class DocumentSelect(DocumentSelectOf[MessageIds]):
+    """The documents of a review in a message."""
+
+
+class RequestDocumentSelect(DocumentSelectOf[RequestIds]):
+    """The documents of a review in a request."""
