@@ -29,7 +29,7 @@ _QUIET_LOGGERS: Final = {
 def configure_logs(service: str, instance: str, *, level: str = "info", stream: TextIO | None = None) -> None:
     """Send structlog's and the standard library's records through one pipeline to `stream` (standard output).
 
-    `level` is the lowest level written: debug, info, warning or error. Called again, it replaces what was set.
+    `level` is the lowest level written: debug, info, warning or error. A second call replaces the first.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,

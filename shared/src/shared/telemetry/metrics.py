@@ -1,7 +1,7 @@
 """The catalogue of Sluice's own metrics, and the functions that feed them.
 
 Every metric stands here once, with a sentence on what it says and what its labels hold. Labels are names of
-lines, outcomes, codes and kinds: sets that stay small, never ids. Requests are measured by the web framework, as
+lines, outcomes, codes and kinds: sets that stay small, never ids. The web framework measures requests, as
 `http_server_request_duration_seconds` (method, route, status) and `http_server_active_requests`.
 """
 

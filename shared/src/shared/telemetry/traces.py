@@ -64,7 +64,7 @@ class MessageLink:
 
 
 class AllowedAttributesExporter(SpanExporter):
-    """Hands spans on with ALLOWED_ATTRIBUTES only; events and texts of statuses, which quote values, stay here."""
+    """Hands spans on with ALLOWED_ATTRIBUTES only, without events and status texts, which quote values."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
@@ -85,8 +85,8 @@ class AllowedAttributesExporter(SpanExporter):
 def configure_traces(service: str, instance: str, *, endpoint: str | None) -> TracerProvider:
     """Set the process's tracer provider; spans are sent by OTLP over HTTP only if an endpoint is given.
 
-    Without one spans are still made, for their ids go into messages and logs. `endpoint` is the base address in
-    the setting OTEL_EXPORTER_OTLP_ENDPOINT (contract.md section 4).
+    Without one spans are still made, for their ids go into messages and logs. `endpoint` is the base address
+    in the setting OTEL_EXPORTER_OTLP_ENDPOINT (contract.md section 4).
     """
     provider = TracerProvider(
         resource=Resource.create({"service.name": service, "service.instance.id": instance})
@@ -114,7 +114,7 @@ def process_span(
     """One `process {topic}` span around the handling of a batch, with a link to the trace of each record.
 
     `topic` is the topic, or the name of a line of several; `group` the consumer group. The first LINKS_MAX
-    records that carry a trace are linked, with partition, offset and message id; UNLINKED_COUNT counts the others.
+    records that carry a trace are linked, with partition, offset and message id; UNLINKED_COUNT counts the rest.
     """
     links: list[Link] = []
     for record in records:

@@ -1,0 +1,124 @@
+"""What goes wrong in a request, answered as a problem and logged without what was sent."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.database.database import is_transient
+from shared.http.problems import (
+    ERRORS_MAX,
+    FieldError,
+    Problem,
+    internal_error,
+    invalid_json,
+    problem_response,
+    unavailable,
+    validation_failed,
+)
+from shared.http.routes import routes_of
+from shared.telemetry.logs import describe
+
+FIELD_LENGTH_MAX: Final = 200
+
+_CODES: Final = {
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+}
+
+log = structlog.get_logger(__name__)
+
+
+class Edge:
+    """The outermost layer of an application: logs what failed, and gives the last plain answers their right form."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; an exception has been answered by the layers below and ends here, in the log."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        refused = False
+
+        async def send_as_problem(message: Message) -> None:
+            # The framework refuses a body that announces itself as too large with a line of plain text.
+            nonlocal refused
+            if message["type"] == "http.response.start" and _is_plain_413(message):
+                refused = True
+                await problem_response(_of_status(413), HTTPConnection(scope))(scope, receive, send)
+            elif not refused:
+                await send(message)
+
+        try:
+            await self.app(scope, receive, send_as_problem)
+        except Exception as error:  # noqa: BLE001 - the end of the line for whatever a request raised
+            level = log.warning if is_transient(error) else log.error
+            level("request failed", method=scope["method"], **describe(error))
+
+
+def handle_problems(application: FastAPI) -> None:
+    """Answer everything that a request can raise as a problem."""
+    application.add_exception_handler(Problem, _answer_problem)
+    application.add_exception_handler(RequestValidationError, _answer_invalid_request)
+    application.add_exception_handler(HTTPException, _answer_http_exception)
+    application.add_exception_handler(Exception, _answer_failure)
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem_response(error, request)
+
+
+async def _answer_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(item["type"] == "json_invalid" for item in found):
+        return problem_response(invalid_json(), request)
+    errors = [FieldError(_field_path(item["loc"]), str(item["msg"])) for item in found[:ERRORS_MAX]]
+    return problem_response(validation_failed(errors), request)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # the body could not be decoded
+        return problem_response(invalid_json(), request)
+    problem = _of_status(error.status_code)
+    problem.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # Starlette names the methods of the first route with this path; RFC 9110 asks for all of them.
+        methods = {route.method for route in routes_of(request.app) if route.matches(request.scope["path"])}
+        problem.headers["Allow"] = ", ".join(sorted(methods))
+    return problem_response(problem, request)
+
+
+async def _answer_failure(request: Request, error: Exception) -> Response:
+    return problem_response(unavailable() if is_transient(error) else internal_error(), request)
+
+
+def _of_status(status_code: int) -> Problem:
+    status = HTTPStatus(status_code)
+    return Problem(status_code, _CODES.get(status, status.name.lower()), status.phrase)
+
+
+def _is_plain_413(message: Message) -> bool:
+    media_type = Headers(raw=message["headers"]).get("content-type", "")
+    return bool(message["status"] == 413 and media_type.startswith("text/plain"))
+
+
+def _field_path(location: Sequence[str | int]) -> str:
+    """`("body", "items", 0, "amount")` as `items[0].amount`; the body itself is `body`."""
+    path = ""
+    for part in location[1:]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return (path or str(location[0]))[:FIELD_LENGTH_MAX]
