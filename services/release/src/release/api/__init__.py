@@ -1,0 +1,1 @@
+"""The release service's HTTP calls (contract.md section 2)."""

@@ -1,0 +1,240 @@
+"""Billing events, written: new ones, new contents, new stages. Each in one statement for many events."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import asyncpg
+
+from release.domain.events import BillingEventItem
+from release.store.connection import Connection
+from release.store.events import StoredEvent
+
+_CONTENT: Final = (
+    ("billing_event_id", "text"),
+    ("version", "bigint"),
+    ("project_id", "text"),
+    ("batch_id", "text"),
+    ("date", "date"),
+    ("currency", "text"),
+    ("account_id", "text"),
+    ("company_id", "text"),
+    ("billing_event_currency", "text"),
+    ("customer_reference", "text"),
+    ("auto_pass_to_accounting", "boolean"),
+    ("corrects_billing_event_id", "text"),
+    ("fields", "jsonb"),
+    ("filled", "jsonb"),
+    ("missing", "text"),
+    ("waits_for", "jsonb"),
+    ("stage", "text"),
+    ("on_hold", "boolean"),
+    ("summary_amount", "numeric"),
+    ("item_count", "integer"),
+    ("origin_id", "text"),
+    ("root_id", "text"),
+    ("made_by_cap", "boolean"),
+    ("queued_by", "text"),
+)
+_STAGE: Final = (
+    ("billing_event_id", "text"),
+    ("stage", "text"),
+    ("stage_before_revert", "text"),
+    ("queued_by", "text"),
+    ("released_at", "timestamptz"),
+    ("released_by", "text"),
+    ("released_by_job_id", "text"),
+    ("release_starter", "jsonb"),
+    ("document_id", "text"),
+    ("invoice_number", "text"),
+    ("invoice_date", "date"),
+    ("summary_amount", "numeric"),
+    ("item_count", "integer"),
+)
+_ITEM: Final = (
+    ("billing_event_id", "text"),
+    ("item_id", "text"),
+    ("created_at", "timestamptz"),
+    ("category", "text"),
+    ("business_record_id", "text"),
+    ("business_record_version", "bigint"),
+    ("date", "date"),
+    ("description", "text"),
+    ("quantity", "numeric"),
+    ("unit_price", "numeric"),
+    ("amount", "numeric"),
+    ("services_product", "text"),
+    ("services_product_from", "text"),
+    ("accounting_line_description", "text"),
+    ("budget_id", "text"),
+    ("adjusts_item_id", "text"),
+    ("fields", "jsonb"),
+)
+
+Columns = Sequence[tuple[str, str]]
+
+
+def _names(columns: Columns) -> str:
+    return ", ".join(name for name, _ in columns)
+
+
+def _unnest(columns: Columns) -> str:
+    """The parameters as rows. `missing` is a list per row, which unnest cannot take: it comes joined by commas."""
+    arrays = ", ".join(f"${place}::{kind}[]" for place, (_, kind) in enumerate(columns, start=1))
+    return f"unnest({arrays}) as given ({_names(columns)})"
+
+
+def _given(columns: Columns) -> str:
+    return ", ".join(
+        "string_to_array(given.missing, ',')" if name == "missing" else f"given.{name}" for name, _ in columns
+    )
+
+
+def _set(columns: Columns) -> str:
+    return f"({_names(columns[1:])}, changed_at) = ({_given(columns[1:])}, now())"
+
+
+# The parts are column names of ours; every value is a parameter.
+_INSERT_EVENTS: Final = (
+    f"insert into billing_events ({_names(_CONTENT)}) select {_given(_CONTENT)} from {_unnest(_CONTENT)}"  # noqa: S608
+    " order by billing_event_id on conflict do nothing returning billing_event_id"
+)
+_UPDATE_CONTENT: Final = (
+    f"update billing_events as event set {_set(_CONTENT)} from {_unnest(_CONTENT)}"  # noqa: S608
+    " where event.billing_event_id = given.billing_event_id"
+)
+_UPDATE_STAGES: Final = (
+    f"update billing_events as event set {_set(_STAGE)} from {_unnest(_STAGE)}"  # noqa: S608
+    " where event.billing_event_id = given.billing_event_id"
+)
+_INSERT_ITEMS: Final = f"insert into billing_event_items ({_names(_ITEM)}) select * from {_unnest(_ITEM)}"  # noqa: S608
+_DELETE_ITEMS: Final = "delete from billing_event_items where billing_event_id = any($1::text[])"
+_DELETE_SOME_ITEMS: Final = """
+delete from billing_event_items as item using unnest($1::text[], $2::text[]) as given (billing_event_id, item_id)
+where item.billing_event_id = given.billing_event_id and item.item_id = given.item_id
+"""
+
+
+def _content_row(stored: StoredEvent) -> tuple[Any, ...]:
+    event = stored.event
+    return (
+        event.billing_event_id,
+        event.version,
+        event.project_id,
+        event.batch_id,
+        event.date,
+        event.currency,
+        event.account_id,
+        event.company_id,
+        event.billing_event_currency,
+        event.customer_reference,
+        event.auto_pass_to_accounting,
+        event.corrects_billing_event_id,
+        event.fields,
+        event.filled,
+        ",".join(stored.missing),
+        [list(source) for source in stored.waits_for],
+        event.stage,
+        event.on_hold,
+        event.summary_amount,
+        len(event.items),
+        event.origin_id,
+        event.root_id,
+        event.made_by_cap,
+        event.queued_by,
+    )
+
+
+def _stage_row(stored: StoredEvent) -> tuple[Any, ...]:
+    event = stored.event
+    return (
+        event.billing_event_id,
+        event.stage,
+        stored.stage_before_revert,
+        event.queued_by,
+        stored.released_at,
+        stored.released_by,
+        stored.released_by_job_id,
+        stored.release_starter,
+        stored.document_id,
+        stored.invoice_number,
+        stored.invoice_date,
+        event.summary_amount,
+        len(event.items),
+    )
+
+
+def _item_row(billing_event_id: str, item: BillingEventItem) -> tuple[Any, ...]:
+    return (
+        billing_event_id,
+        item.item_id,
+        item.created_at,
+        item.category,
+        item.business_record_id,
+        item.business_record_version,
+        item.date,
+        item.description,
+        item.quantity,
+        item.unit_price,
+        item.amount,
+        item.services_product,
+        item.services_product_from,
+        item.accounting_line_description,
+        item.budget_id,
+        item.adjusts_item_id,
+        item.fields,
+    )
+
+
+def _as_arrays(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+async def insert_events(connection: Connection, events: Sequence[StoredEvent]) -> None:
+    """Store new events, which are not released, with their items; their rows are locked until the transaction ends.
+
+    Raises asyncpg.SerializationError, so that the transaction is done again, if another one has stored one of the ids
+    meanwhile.
+    """
+    if not events:
+        return
+    inserted = await connection.fetch(_INSERT_EVENTS, *_as_arrays(map(_content_row, events)))
+    if len(inserted) != len(events):
+        raise asyncpg.SerializationError("another transaction has stored one of these billing events")
+    await insert_items(
+        connection, [(stored.billing_event_id, item) for stored in events for item in stored.event.items]
+    )
+
+
+async def update_completion(connection: Connection, events: Sequence[StoredEvent]) -> None:
+    """Write everything that PSA, completion, a fill, a hold or a recalculation says of events, and all their items.
+
+    The events must be locked. What a release wrote is left as it is.
+    """
+    if not events:
+        return
+    await connection.execute(_UPDATE_CONTENT, *_as_arrays(map(_content_row, events)))
+    await connection.execute(_DELETE_ITEMS, [stored.billing_event_id for stored in events])
+    await insert_items(
+        connection, [(stored.billing_event_id, item) for stored in events for item in stored.event.items]
+    )
+
+
+async def save_stages(connection: Connection, events: Sequence[StoredEvent]) -> None:
+    """Write the stage of locked events, who released them, their document, and the sum and number of their items.
+
+    Items themselves are not written: a split moves them by `delete_items` and `insert_items`.
+    """
+    if events:
+        await connection.execute(_UPDATE_STAGES, *_as_arrays(map(_stage_row, events)))
+
+
+async def insert_items(connection: Connection, items: Sequence[tuple[str, BillingEventItem]]) -> None:
+    """Store items, each with the id of its event, which must be locked."""
+    if items:
+        await connection.execute(_INSERT_ITEMS, *_as_arrays(_item_row(*pair) for pair in items))
+
+
+async def delete_items(connection: Connection, items: Sequence[tuple[str, str]]) -> None:
+    """Take items out, each named by its event's id and its own; the events must be locked."""
+    if items:
+        await connection.execute(_DELETE_SOME_ITEMS, *_as_arrays(items))

@@ -1,0 +1,147 @@
+"""Billing events as they are stored: read and locked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+import asyncpg
+
+from release.domain.events import BillingEvent, BillingEventItem, in_order_of_creation
+from release.domain.sources import Source
+from release.domain.stages import Stage
+from release.store.connection import Connection, Reader
+
+_COLUMNS: Final = """
+select event.*, project.engagement,
+  coalesce(project.apply_billing_cap and project.auto_cap_billing, false)
+    and exists (select from budgets where budgets.project_id = event.project_id and budgets.apply_billing_cap)
+    as conflict
+from billing_events as event left join projects as project using (project_id)
+"""
+_LOAD: Final = f"{_COLUMNS} where event.billing_event_id = any($1::text[])"
+_LOCK: Final = f"{_LOAD} order by event.billing_event_id for no key update of event"
+_ITEMS: Final = "select * from billing_event_items where billing_event_id = any($1::text[])"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A billing event with all that is stored beside what the domain decides on.
+
+    `missing` and `waits_for` are of the last completion. `released_by` is a user's id, `starter` the one of the release
+    (`user_id`, `email`). `stage_before_revert` is where a refused revert goes back to. `engagement` and `conflict`
+    (capped at both levels) are the project's, as of the reading.
+    """
+
+    event: BillingEvent
+    missing: tuple[str, ...] = ()
+    waits_for: tuple[Source, ...] = ()
+    stage_before_revert: Stage | None = None
+    released_at: datetime | None = None
+    released_by: str | None = None
+    released_by_job_id: str | None = None
+    release_starter: Mapping[str, Any] | None = None
+    document_id: str | None = None
+    invoice_number: str | None = None
+    invoice_date: date | None = None
+    engagement: str | None = None
+    conflict: bool = False
+
+    @property
+    def billing_event_id(self) -> str:
+        """The event's id."""
+        return self.event.billing_event_id
+
+    @property
+    def stage(self) -> Stage:
+        """The event's stage."""
+        return self.event.stage
+
+
+async def lock_events(connection: Connection, billing_event_ids: Iterable[str]) -> dict[str, StoredEvent]:
+    """Lock the events with these ids `for no key update`, in the order of their ids, and read them with their items.
+
+    Keyed by id; ids that are not known are left out. In a transaction that also locks projects, those come first.
+    """
+    rows = await connection.fetch(_LOCK, sorted(set(billing_event_ids)))
+    return await _with_items(connection, rows)
+
+
+async def load_events(connection: Reader, billing_event_ids: Iterable[str]) -> dict[str, StoredEvent]:
+    """The events with these ids and their items, by id, without locking; ids that are not known are left out."""
+    rows = await connection.fetch(_LOAD, sorted(set(billing_event_ids)))
+    return await _with_items(connection, rows)
+
+
+async def _with_items(connection: Reader, rows: Sequence["asyncpg.Record"]) -> dict[str, StoredEvent]:
+    if not rows:
+        return {}
+    items: dict[str, list[BillingEventItem]] = {row["billing_event_id"]: [] for row in rows}
+    for row in await connection.fetch(_ITEMS, list(items)):
+        items[row["billing_event_id"]].append(_item_of(row))
+    return {
+        row["billing_event_id"]: _event_of(row, in_order_of_creation(items[row["billing_event_id"]]))
+        for row in rows
+    }
+
+
+def _item_of(row: "asyncpg.Record") -> BillingEventItem:
+    return BillingEventItem(
+        item_id=row["item_id"],
+        created_at=row["created_at"],
+        category=row["category"],
+        business_record_id=row["business_record_id"],
+        description=row["description"],
+        amount=row["amount"],
+        quantity=row["quantity"],
+        unit_price=row["unit_price"],
+        date=row["date"],
+        business_record_version=row["business_record_version"],
+        services_product=row["services_product"],
+        services_product_from=row["services_product_from"],
+        accounting_line_description=row["accounting_line_description"],
+        budget_id=row["budget_id"],
+        adjusts_item_id=row["adjusts_item_id"],
+        fields=row["fields"],
+    )
+
+
+def _event_of(row: "asyncpg.Record", items: Sequence[BillingEventItem]) -> StoredEvent:
+    before_revert = row["stage_before_revert"]
+    return StoredEvent(
+        event=BillingEvent(
+            billing_event_id=row["billing_event_id"],
+            version=row["version"],
+            project_id=row["project_id"],
+            date=row["date"],
+            currency=row["currency"],
+            items=tuple(items),
+            stage=Stage(row["stage"]),
+            batch_id=row["batch_id"],
+            account_id=row["account_id"],
+            company_id=row["company_id"],
+            billing_event_currency=row["billing_event_currency"],
+            customer_reference=row["customer_reference"],
+            auto_pass_to_accounting=row["auto_pass_to_accounting"],
+            corrects_billing_event_id=row["corrects_billing_event_id"],
+            fields=row["fields"],
+            filled=row["filled"],
+            on_hold=row["on_hold"],
+            queued_by=row["queued_by"],
+            origin_id=row["origin_id"],
+            root_id=row["root_id"],
+            made_by_cap=row["made_by_cap"],
+        ),
+        missing=tuple(row["missing"]),
+        waits_for=tuple(Source(*pair) for pair in row["waits_for"]),
+        stage_before_revert=Stage(before_revert) if before_revert is not None else None,
+        released_at=row["released_at"],
+        released_by=row["released_by"],
+        released_by_job_id=row["released_by_job_id"],
+        release_starter=row["release_starter"],
+        document_id=row["document_id"],
+        invoice_number=row["invoice_number"],
+        invoice_date=row["invoice_date"],
+        engagement=row["engagement"],
+        conflict=row["conflict"],
+    )
