@@ -1,0 +1,58 @@
+"""Companies and their accounting settings, and the customer accounts that they bill."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from accounting_connector.domain.mappings import FieldMapping
+from accounting_connector.domain.tax import TaxRule
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A postal address; the country is an ISO 3166 code of two letters."""
+
+    line1: str | None = None
+    city: str | None = None
+    postcode: str | None = None
+    country: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A customer account or a company as a document names it, as it was when the document was made."""
+
+    id: str
+    name: str
+    tax_id: str | None
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """An extra criterion (domain.md section 4): an expression, and what decides whether it holds."""
+
+    expression: str
+    holds: Callable[[Mapping[str, object]], bool]
+    """Gets the fields by name; raises shared.expressions.ExpressionError where it cannot be decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompanySettings:
+    """What a company sets for its documents (contract.md section 2: `PUT /companies/{id}/settings`)."""
+
+    event_criteria: tuple[Criterion, ...] = ()
+    item_criteria: tuple[Criterion, ...] = ()
+    mappings: tuple[FieldMapping, ...] = ()
+    tax_rules: tuple[TaxRule, ...] = ()
+    auto_pass_field: str | None = None
+    documents_elsewhere: bool = False
+    payment_days: int | None = None
+    """Days from invoice date to due date; None: the deployment's setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A company with its settings."""
+
+    party: Party
+    settings: CompanySettings

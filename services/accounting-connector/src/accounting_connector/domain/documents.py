@@ -1,0 +1,263 @@
+"""Sales invoices and sales credit notes made from billing events (domain.md section 4)."""
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from accounting_connector.domain.billing_events import summary_amount
+from accounting_connector.domain.companies import Company, Party
+from accounting_connector.domain.eligibility import Candidate, Terms, check_eligibility
+from accounting_connector.domain.lines import (
+    AccountLookup,
+    DocumentKind,
+    MappedEvent,
+    MappedItem,
+    kind_of_amount,
+    map_event,
+    negated,
+    rounding_reasons,
+    sign_reasons,
+)
+from accounting_connector.domain.reasons import Reason
+from accounting_connector.domain.tax import Tax, TaxTotal, tax_of_product, tax_totals
+from shared.money import exact_sum
+
+
+class DocumentStatus(StrEnum):
+    """draft -> validated | cancelled; a validated document never changes."""
+
+    DRAFT = "draft"
+    VALIDATED = "validated"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentLine:
+    """One item of a billing event; amounts in the document's currency, on a credit note with turned sign."""
+
+    line_id: str
+    billing_event_id: str
+    billing_event_item_id: str
+    description: str
+    product: str
+    quantity: Decimal
+    unit_price: Decimal
+    amount: Decimal
+    tax_category: str
+    tax_rate: Decimal
+    additional_fields: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as contract.md section 1 has it, and what its later steps need."""
+
+    document_id: str
+    kind: DocumentKind
+    status: DocumentStatus
+    number: str
+    date: datetime.date | None
+    due_date: datetime.date | None
+    currency: str
+    billing_event_currency: str
+    account: Party
+    company: Party
+    engagement: str | None
+    customer_reference: str | None
+    billing_event_ids: tuple[str, ...]
+    billing_run_id: str | None
+    lines: tuple[DocumentLine, ...]
+    taxes: tuple[TaxTotal, ...]
+    total_net: Decimal
+    total_tax: Decimal
+    total_gross: Decimal
+    excluded_items: tuple[str, ...]
+    corrects_document_id: str | None
+    mirrors_document_id: str | None
+    """The document that this one takes back whole (domain.md section 4, "Withdraw"); else None."""
+    collection_date: datetime.date | None
+    payment_days: int
+    additional_fields: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """Whether an event can become a document (no reasons: it can), and all that its document needs of it."""
+
+    candidate: Candidate
+    kind: DocumentKind
+    mapped: MappedEvent
+    excluded_item_ids: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+
+
+def no_accounts(name: str) -> Sequence[Party]:
+    """The account lookup of a caller whose companies map no accounts: finds none."""
+    del name
+    return ()
+
+
+def assess(candidate: Candidate, terms: Terms, find_accounts: AccountLookup = no_accounts) -> Assessment:
+    """All reasons against a document of this event: eligibility first, then those of line building.
+
+    The same code serves the dry run, *validate first* and the making of documents.
+    """
+    event = candidate.event
+    eligibility = check_eligibility(candidate, terms)
+    mapped, mapping_reasons = map_event(candidate, eligibility.eligible_items, find_accounts)
+    event_amount = summary_amount(event)
+    reasons = list(eligibility.reasons)
+    if not {"no_eligible_item", "zero_amount"} & {reason.code for reason in reasons}:
+        reasons.extend(sign_reasons(event_amount, mapped.items, event.currency))
+    reasons.extend(rounding_reasons(mapped.items, event.currency))
+    reasons.extend(mapping_reasons)
+    if event.corrects_billing_event_id is not None and candidate.corrected_document_id is None:
+        reasons.append(
+            Reason(
+                "corrected_document_unknown",
+                f"It corrects {event.corrects_billing_event_id}, which has no validated document",
+                {"corrects_billing_event_id": event.corrects_billing_event_id},
+            )
+        )
+    return Assessment(
+        candidate, kind_of_amount(event_amount), mapped, eligibility.excluded_item_ids, tuple(reasons)
+    )
+
+
+def draft_document(
+    document_id: str,
+    assessments: Sequence[Assessment],
+    terms: Terms,
+    *,
+    invoice_date: datetime.date | None,
+    collection_date: datetime.date | None = None,
+) -> Document:
+    """The draft of one document from one event, or from one group of `grouping.group_for_documents`.
+
+    `invoice_date` None: not known before it is validated. What the events do not agree on (engagement,
+    reference, added fields) stays empty. Raises ValueError if there is no event, or a reason against one.
+    """
+    if not assessments or any(assessment.reasons for assessment in assessments):
+        raise ValueError("a document is made from events that nothing speaks against")
+    first = assessments[0]
+    account, company = first.mapped.account, first.candidate.company
+    if account is None or company is None:
+        raise ValueError("an event without account or company is not eligible")
+    taxed = list(_taxed_lines(document_id, assessments, company, account.address.country))
+    currency = first.candidate.event.currency
+    taxes = tax_totals(((tax, line.amount) for line, tax in taxed), currency)
+    total_net = exact_sum(line.amount for line, _ in taxed)
+    total_tax = exact_sum(total.tax for total in taxes)
+    payment_days = company.settings.payment_days
+    payment_days = terms.payment_days if payment_days is None else payment_days
+    mapped = [assessment.mapped for assessment in assessments]
+    return Document(
+        document_id=document_id,
+        kind=first.kind,
+        status=DocumentStatus.DRAFT,
+        number=f"DRAFT-{document_id}",
+        date=invoice_date,
+        due_date=due_date(invoice_date, collection_date, payment_days),
+        currency=currency,
+        billing_event_currency=first.candidate.event.billing_event_currency or currency,
+        account=account,
+        company=company.party,
+        engagement=_agreed(event.engagement for event in mapped),
+        customer_reference=_agreed(event.customer_reference for event in mapped),
+        billing_event_ids=tuple(assessment.candidate.event.billing_event_id for assessment in assessments),
+        billing_run_id=terms.asked_by_run,
+        lines=tuple(line for line, _ in taxed),
+        taxes=taxes,
+        total_net=total_net,
+        total_tax=total_tax,
+        total_gross=exact_sum((total_net, total_tax)),
+        excluded_items=tuple(item for assessment in assessments for item in assessment.excluded_item_ids),
+        corrects_document_id=first.candidate.corrected_document_id,
+        mirrors_document_id=None,
+        collection_date=collection_date,
+        payment_days=payment_days,
+        additional_fields=_agreed_fields([event.additional_fields for event in mapped]),
+    )
+
+
+def due_date(
+    invoice_date: datetime.date | None, collection_date: datetime.date | None, payment_days: int
+) -> datetime.date | None:
+    """The run's collection date, else the invoice date and the payment days (domain.md section 4, "Tax")."""
+    if collection_date is not None or invoice_date is None:
+        return collection_date
+    return invoice_date + datetime.timedelta(days=payment_days)
+
+
+def validate_document(document: Document, number: str, invoice_date: datetime.date) -> Document:
+    """The draft with its number, its date and the due date that follows. Raises ValueError for no draft."""
+    if document.status is not DocumentStatus.DRAFT:
+        raise ValueError(f"document {document.document_id} is {document.status.value}, not a draft")
+    return dataclasses.replace(
+        document,
+        status=DocumentStatus.VALIDATED,
+        number=number,
+        date=invoice_date,
+        due_date=due_date(invoice_date, document.collection_date, document.payment_days),
+    )
+
+
+def cancel_document(document: Document) -> Document:
+    """The cancelled document. Raises ValueError for anything but a draft."""
+    if document.status is not DocumentStatus.DRAFT:
+        raise ValueError(f"document {document.document_id} is {document.status.value}, not a draft")
+    return dataclasses.replace(document, status=DocumentStatus.CANCELLED)
+
+
+def _taxed_lines(
+    document_id: str, assessments: Sequence[Assessment], company: Company, country: str | None
+) -> Iterator[tuple[DocumentLine, Tax]]:
+    taxes: dict[str | None, Tax] = {}
+    position = 0
+    for assessment in assessments:
+        event_id = assessment.candidate.event.billing_event_id
+        for mapped in assessment.mapped.items:
+            product = mapped.item.services_product
+            if product not in taxes:
+                taxes[product] = tax_of_product(
+                    product, country, company_tax_id=company.party.tax_id, rules=company.settings.tax_rules
+                )
+            position += 1
+            yield (
+                _line(f"{document_id}.{position}", event_id, mapped, assessment.kind, taxes[product]),
+                taxes[product],
+            )
+
+
+def _line(line_id: str, event_id: str, mapped: MappedItem, kind: DocumentKind, tax: Tax) -> DocumentLine:
+    """On a credit note unit price and amount are negated and the quantity stays: the note is positive."""
+    is_credit_note = kind is DocumentKind.SALES_CREDIT_NOTE
+    return DocumentLine(
+        line_id=line_id,
+        billing_event_id=event_id,
+        billing_event_item_id=mapped.item.item_id,
+        description=mapped.description,
+        product=mapped.product,
+        quantity=mapped.quantity,
+        unit_price=negated(mapped.unit_price) if is_credit_note else mapped.unit_price,
+        amount=negated(mapped.item.amount) if is_credit_note else mapped.item.amount,
+        tax_category=tax.category,
+        tax_rate=tax.rate,
+        additional_fields=mapped.additional_fields,
+    )
+
+
+def _agreed(values: Iterable[str | None]) -> str | None:
+    """The value that all have; None where they differ."""
+    distinct = set(values)
+    return distinct.pop() if len(distinct) == 1 else None
+
+
+def _agreed_fields(fields: Sequence[Mapping[str, str | None]]) -> Mapping[str, str | None]:
+    first = fields[0]
+    return {
+        name: value for name, value in first.items() if all(name in f and f[name] == value for f in fields)
+    }

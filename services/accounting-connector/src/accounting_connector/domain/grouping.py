@@ -1,0 +1,85 @@
+"""Which events share a document, and which documents are too small to be made (domain.md section 5)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from accounting_connector.domain.documents import Assessment, Document
+from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.reasons import Reason
+from shared.money import format_amount
+
+
+class Grouping(StrEnum):
+    """One document per billing event, or per account, company, currency and sign."""
+
+    BILLING_EVENT = "billing_event"
+    ACCOUNT = "account"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The least net total of an invoice, in one currency."""
+
+    amount: Decimal
+    currency: str
+
+
+def group_for_documents(
+    assessments: Sequence[Assessment], grouping: Grouping, max_lines: int
+) -> tuple[tuple[Assessment, ...], ...]:
+    """The events of each document, in the order given; all of them without reasons.
+
+    By account: never netted, an account can get an invoice and a credit note. Over `max_lines` further
+    documents are begun, by whole events. Events that correct different documents are kept apart, so that
+    each document names what it corrects.
+    """
+    if grouping is Grouping.BILLING_EVENT:
+        return tuple((assessment,) for assessment in assessments)
+    groups: list[list[Assessment]] = []
+    open_groups: dict[tuple[object, ...], tuple[list[Assessment], int]] = {}
+    for assessment in assessments:
+        key = _group_key(assessment)
+        line_count = len(assessment.mapped.items)
+        group, lines_before = open_groups.get(key, (None, 0))
+        if group is None or lines_before + line_count > max_lines:
+            group, lines_before = [], 0
+            groups.append(group)
+        group.append(assessment)
+        open_groups[key] = (group, lines_before + line_count)
+    return tuple(tuple(group) for group in groups)
+
+
+def threshold_reason(document: Document, threshold: Threshold | None) -> Reason | None:
+    """`below_threshold` for an invoice strictly below the threshold of its own currency; else None.
+
+    Credit notes have no threshold (domain.md section 5, "Threshold").
+    """
+    if threshold is None or document.kind is not DocumentKind.SALES_INVOICE:
+        return None
+    if document.currency != threshold.currency or document.total_net >= threshold.amount:
+        return None
+    net = format_amount(document.total_net, document.currency)
+    least = format_amount(threshold.amount, threshold.currency)
+    return Reason(
+        "below_threshold",
+        f"The invoice of {net} {document.currency} is below the threshold of {least}",
+        {
+            "account_id": document.account.id,
+            "total_net": net,
+            "threshold": least,
+            "currency": document.currency,
+        },
+    )
+
+
+def _group_key(assessment: Assessment) -> tuple[object, ...]:
+    account, company = assessment.mapped.account, assessment.candidate.company
+    return (
+        account.id if account else None,
+        company.party.id if company else None,
+        assessment.candidate.event.currency,
+        assessment.kind,
+        assessment.candidate.corrected_document_id,
+    )

@@ -1,0 +1,149 @@
+"""Process runs: what became of each event, and what the run as a whole comes to (domain.md section 4)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from accounting_connector.domain.documents import Document
+from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.reasons import Reason
+from shared.money import ZERO, exact_sum
+
+FIRST_REASONS_MAX: Final = 20
+"""Most events not passed that a run tells of with their reasons; all are in its log."""
+
+SYNC_ITEM_LIMIT: Final = 200
+
+
+class ProcessRunKind(StrEnum):
+    """The ways in."""
+
+    ON_DEMAND = "on_demand"
+    RELEASE_AND_INVOICE = "release_and_invoice"
+    SCHEDULE = "schedule"
+    AUTO_PASS = "auto_pass"  # noqa: S105  # not a password
+    BILLING_RUN = "billing_run"
+
+
+class ProcessRunStatus(StrEnum):
+    """`completed_with_errors`: any event was not passed, even all; `failed`: not worked to its end."""
+
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    COMPLETED_WITH_ERRORS = "completed_with_errors"
+    FAILED = "failed"
+
+
+class LogResult(StrEnum):
+    """The result of a process log entry; `pending`: not worked yet."""
+
+    OK = "ok"
+    ERROR = "error"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """The process log's entry for one event: its document, or the reasons why there is none."""
+
+    billing_event_id: str
+    result: LogResult
+    document_id: str | None = None
+    already_done: bool = False
+    """Another way in has won: the document is that one's."""
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyTotal:
+    """Net totals of one currency's documents."""
+
+    invoices: Decimal = ZERO
+    credit_notes: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a run has come to so far; invoices and credit notes count documents, the rest events."""
+
+    invoices: int = 0
+    credit_notes: int = 0
+    not_passed: int = 0
+    already_done: int = 0
+    totals: Mapping[str, CurrencyTotal] = field(default_factory=dict)
+    first_reasons: tuple[LogEntry, ...] = ()
+
+
+def pending_entry(billing_event_id: str) -> LogEntry:
+    """The entry of an event that is still to be worked."""
+    return LogEntry(billing_event_id, LogResult.PENDING)
+
+
+def document_entries(document: Document) -> tuple[LogEntry, ...]:
+    """The entries of the events that this document was made from."""
+    return tuple(
+        LogEntry(event_id, LogResult.OK, document.document_id) for event_id in document.billing_event_ids
+    )
+
+
+def not_passed_entry(billing_event_id: str, reasons: Sequence[Reason]) -> LogEntry:
+    """The entry of an event that got no document."""
+    return LogEntry(billing_event_id, LogResult.ERROR, reasons=tuple(reasons))
+
+
+def already_done_entry(billing_event_id: str, winning_document_id: str) -> LogEntry:
+    """The loser of a race: a no-op that succeeds and says which document won (domain.md section 4)."""
+    reason = Reason(
+        "already_done",
+        f"Document {winning_document_id} was made for it already",
+        {"document_id": winning_document_id},
+    )
+    return LogEntry(billing_event_id, LogResult.OK, winning_document_id, already_done=True, reasons=(reason,))
+
+
+def add_to_tally(tally: Tally, documents: Iterable[Document], entries: Iterable[LogEntry]) -> Tally:
+    """The tally after one more batch: its new documents, and the log entries of all its events."""
+    counts = {DocumentKind.SALES_INVOICE: tally.invoices, DocumentKind.SALES_CREDIT_NOTE: tally.credit_notes}
+    amounts: dict[tuple[str, DocumentKind], list[Decimal]] = {}
+    for document in documents:
+        counts[document.kind] += 1
+        amounts.setdefault((document.currency, document.kind), []).append(document.total_net)
+    entries = list(entries)
+    not_passed = [entry for entry in entries if entry.result is LogResult.ERROR]
+    return Tally(
+        invoices=counts[DocumentKind.SALES_INVOICE],
+        credit_notes=counts[DocumentKind.SALES_CREDIT_NOTE],
+        not_passed=tally.not_passed + len(not_passed),
+        already_done=tally.already_done + sum(entry.already_done for entry in entries),
+        totals=_added_totals(tally.totals, amounts),
+        first_reasons=(*tally.first_reasons, *not_passed)[:FIRST_REASONS_MAX],
+    )
+
+
+def process_run_status(tally: Tally, *, pending: int, failed: bool = False) -> ProcessRunStatus:
+    """The status of a run with this many events still pending; `failed`: it was given up before its end."""
+    if failed:
+        return ProcessRunStatus.FAILED
+    if pending:
+        return ProcessRunStatus.IN_PROGRESS
+    return ProcessRunStatus.COMPLETED_WITH_ERRORS if tally.not_passed else ProcessRunStatus.COMPLETED
+
+
+def is_passed_at_once(item_counts: Sequence[int], sync_item_limit: int = SYNC_ITEM_LIMIT) -> bool:
+    """Whether auto-pass passes these events (items of each) at once, with no mail: a single, small one."""
+    return len(item_counts) == 1 and item_counts[0] <= sync_item_limit
+
+
+def _added_totals(
+    totals: Mapping[str, CurrencyTotal], amounts: Mapping[tuple[str, DocumentKind], list[Decimal]]
+) -> dict[str, CurrencyTotal]:
+    added = dict(totals)
+    for currency in sorted({currency for currency, _ in amounts}):
+        before = added.get(currency, CurrencyTotal())
+        added[currency] = CurrencyTotal(
+            exact_sum([before.invoices, *amounts.get((currency, DocumentKind.SALES_INVOICE), ())]),
+            exact_sum([before.credit_notes, *amounts.get((currency, DocumentKind.SALES_CREDIT_NOTE), ())]),
+        )
+    return added

@@ -1,0 +1,115 @@
+"""Eligibility beyond the vectors: criteria, stages, auto-pass (domain.md section 4)."""
+
+from typing import Any
+
+import pytest
+
+from accounting_connector.domain.billing_events import Stage
+from accounting_connector.domain.eligibility import Terms, check_eligibility, wants_auto_pass
+
+NOT_RELEASED = {
+    Stage.INCOMPLETE,
+    Stage.AWAITING_RELEASE,
+    Stage.QUEUED,
+    Stage.REVERTING,
+    Stage.REVERTED,
+    Stage.DELETED,
+}
+ALONE = {Stage.RELEASED: [], Stage.INVOICED: ["already_invoiced"], Stage.CLOSED: ["closed"]}
+
+
+def codes(candidate: Any, terms: Terms | None = None) -> list[str]:
+    return [reason.code for reason in check_eligibility(candidate, terms or Terms()).reasons]
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_every_stage_has_its_verdict(make: Any, stage: Stage) -> None:
+    candidate = make.candidate(make.event(stage=stage))
+    assert codes(candidate) == (["not_released"] if stage in NOT_RELEASED else ALONE[stage])
+    assert codes(candidate, Terms(waive_released=True)) == ALONE.get(stage, [])
+
+
+def test_account_company_and_currency_must_be_set_and_known(make: Any) -> None:
+    event = make.event(account_id=None, company_id=None, billing_event_currency=None)
+    assert codes(make.candidate(event, account=None, company=None)) == [
+        "account_missing",
+        "company_missing",
+        "currency_missing",
+    ]
+    unknown = check_eligibility(make.candidate(account=None), Terms()).reasons
+    assert unknown[0].detail == {"account_id": "A-1"}
+
+
+def test_an_event_criterion_sees_fields_custom_fields_and_items(make: Any) -> None:
+    event = make.event(fields={"region": "North", "approved": True})
+    for expression, met in (
+        ('fields.region == "North" and region == "North" and approved', True),
+        ("summary_amount > 100", False),
+        ("summary_amount == 100.00 and len(items) == 1", True),
+        ('any(item.category == "timecard" for item in items)', True),
+        ("fields.absent == true", False),
+    ):
+        candidate = make.candidate(event, company=make.company(event_criteria=(make.criterion(expression),)))
+        assert codes(candidate) == ([] if met else ["criteria_not_met"]), expression
+
+
+def test_all_failing_event_criteria_are_named_and_what_cannot_be_decided_refuses(make: Any) -> None:
+    criteria = tuple(
+        make.criterion(text) for text in ("summary_amount > 500", "colour == 1", 'currency == "GBP"')
+    )
+    (reason,) = check_eligibility(
+        make.candidate(company=make.company(event_criteria=criteria)), Terms()
+    ).reasons
+    assert reason.code == "criteria_not_met"
+    assert reason.detail["criteria"] == ["summary_amount > 500"]
+    assert "no field 'colour'" in reason.message
+
+
+def test_an_item_that_cannot_be_decided_is_never_left_out_in_silence(make: Any) -> None:
+    event = make.event(make.item("i1", fields={"grade": 3}), make.item("i2", fields={"grade": "high"}))
+    company = make.company(item_criteria=(make.criterion("grade > 2"),))
+    eligibility = check_eligibility(make.candidate(event, company=company), Terms())
+    assert [reason.code for reason in eligibility.reasons] == ["criteria_not_met"]
+    assert eligibility.reasons[0].detail["items"] == ["i2"]
+    assert [item.item_id for item in eligibility.eligible_items] == ["i1"]
+    assert eligibility.excluded_item_ids == ()
+
+
+def test_an_item_must_meet_all_item_criteria(make: Any) -> None:
+    event = make.event(
+        make.item("i1", "10.00"), make.item("i2", "30.00"), make.item("i3", "20.00", category="expense")
+    )
+    criteria = (make.criterion("amount > 15"), make.criterion('category != "expense"'))
+    eligibility = check_eligibility(
+        make.candidate(event, company=make.company(item_criteria=criteria)), Terms()
+    )
+    assert [item.item_id for item in eligibility.eligible_items] == ["i2"]
+    assert eligibility.excluded_item_ids == ("i1", "i3")
+    assert eligibility.reasons == ()
+
+
+def test_without_an_eligible_item_there_is_nothing_to_invoice(make: Any) -> None:
+    company = make.company(item_criteria=(make.criterion("false"),))
+    assert codes(make.candidate(company=company)) == ["no_eligible_item"]
+    assert codes(make.candidate(make.event(items=()))) == ["no_eligible_item", "zero_amount"]
+
+
+@pytest.mark.parametrize(
+    "flag, fields, named, wanted",
+    [
+        (True, {}, None, True),
+        (False, {}, None, False),
+        (False, {"pass_on": True}, None, False),
+        (False, {"pass_on": True}, "pass_on", True),
+        (False, {"pass_on": True}, "fields.pass_on", True),
+        (False, {"pass_on": "TRUE"}, "pass_on", True),
+        (False, {"pass_on": "no"}, "pass_on", False),
+        (False, {"pass_on": 1}, "pass_on", False),
+        (False, {}, "pass_on", False),
+    ],
+)
+def test_auto_pass_by_flag_or_by_the_companys_field(
+    make: Any, flag: bool, fields: dict[str, object], named: str | None, wanted: bool
+) -> None:
+    event = make.event(auto_pass_to_accounting=flag, fields=fields)
+    assert wants_auto_pass(event, named) is wanted
