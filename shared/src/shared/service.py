@@ -26,6 +26,7 @@ from shared.http.application import create_application
 from shared.http.health import HealthRegistry
 from shared.http.idempotency import prune as prune_idempotency_keys
 from shared.http.server import serve
+from shared.http.signing_keys import SigningKeys
 from shared.http.tokens import TokenVerifier
 from shared.kafka_options import client_options, faststream_security
 from shared.messaging import dead_letters, inbox
@@ -147,8 +148,8 @@ class Service:
 
     async def _serve_http(self) -> None:
         settings = self._settings
-        self._health.add("database", self._check_database)
-        verifier = TokenVerifier(settings.oidc_issuer, settings.oidc_audience, settings.oidc_jwks_url)
+        keys = SigningKeys(settings.oidc_issuer, settings.oidc_jwks_url)
+        verifier = TokenVerifier(settings.oidc_issuer, settings.oidc_audience, keys)
         application = create_application(
             title=f"Sluice {self.name}",
             version=version("sluice-shared"),
@@ -159,10 +160,6 @@ class Service:
             health=self._health,
         )
         await serve(application, settings.http_host, settings.http_port, self._stop)
-
-    async def _check_database(self) -> str | None:
-        await self._database.pool.fetchval("select 1")
-        return None
 
     async def _start_messaging(self, stack: AsyncExitStack) -> None:
         for worker in self._parts.workers:
@@ -240,7 +237,7 @@ class Service:
             async with self._database.transaction() as work:
                 pruned = await inbox.prune(work.connection, days=self._settings.inbox_days, rows_max=5_000)
                 await dead_letters.prune(work.connection, days=self._settings.inbox_days)
-                await prune_idempotency_keys(work.connection)
+            await prune_idempotency_keys(self._database)
             return pruned == 5_000
 
         return Worker("housekeeping", step, idle_seconds=HOUSEKEEPING_SECONDS)
