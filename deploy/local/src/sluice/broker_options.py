@@ -1,0 +1,20 @@
+"""How commands reach the brokers: as the services do, with the same settings from the environment."""
+
+from typing import Any
+
+from pydantic import SecretStr
+
+from shared.kafka_options import client_options
+from shared.settings import ServiceSettings
+
+
+def broker_options(bootstrap_servers: str) -> dict[str, Any]:
+    """Keyword arguments of any aiokafka client; security settings come from the environment (contract.md section 4)."""
+    settings = ServiceSettings(
+        kafka_bootstrap_servers=bootstrap_servers,
+        # Commands need neither a database nor an issuer to talk to a broker, the settings' class wants both.
+        database_url=SecretStr("none"),
+        oidc_issuer="none",
+        http_port=0,
+    )
+    return client_options(settings)

@@ -1,0 +1,212 @@
+"""`sluice run create|process|close|cancel|enable|disable|render|show|list`: billing runs."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sluice.client import CallError, DataOption, UserOption, connect
+from sluice.console import EXIT_USAGE, JsonOption, answer_json, answer_table, fail, say
+from sluice.state import StateError
+from sluice.waiting import wait_for_end
+
+app = typer.Typer(no_args_is_help=True, help="Billing runs: invoices in steps, with review.")
+
+_WORKING = frozenset({"queued", "running"})
+RunArgument = Annotated[str, typer.Argument(help="The run.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Wait until the step has ended.")]
+
+
+class BillingEvents(StrEnum):
+    """What becomes of the billing events of a cancelled run."""
+
+    REOPEN = "reopen"
+    CANCEL = "cancel"
+
+
+class DocumentFormat(StrEnum):
+    """What documents are rendered as."""
+
+    XML = "xml"
+    PDF = "pdf"
+
+
+@app.command()
+def create(
+    *,
+    file: Annotated[
+        Path, typer.Argument(help="A JSON file with the body of POST /billing-runs.", exists=True)
+    ],
+    data: DataOption = None,
+    user: UserOption = "operator",
+    as_json: JsonOption = False,
+) -> None:
+    """Create a run from a file that says what it is to take and how."""
+    try:
+        body = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        fail(f"{file} is not JSON: {error}", EXIT_USAGE)
+    _post("/billing-runs", body, data=data, user=user, as_json=as_json)
+
+
+@app.command()
+def process(
+    *,
+    run_id: RunArgument,
+    wait: WaitOption = False,
+    data: DataOption = None,
+    user: UserOption = "operator",
+    as_json: JsonOption = False,
+) -> None:
+    """Do the run's next step."""
+    _act(run_id, "process", {}, wait=wait, data=data, user=user, as_json=as_json)
+
+
+@app.command()
+def close(
+    run_id: RunArgument, data: DataOption = None, user: UserOption = "operator", as_json: JsonOption = False
+) -> None:
+    """Close the run."""
+    _act(run_id, "close", {}, data=data, user=user, as_json=as_json)
+
+
+@app.command()
+def enable(
+    run_id: RunArgument, data: DataOption = None, user: UserOption = "operator", as_json: JsonOption = False
+) -> None:
+    """Let a disabled run go on."""
+    _act(run_id, "enable", {}, data=data, user=user, as_json=as_json)
+
+
+@app.command()
+def disable(
+    run_id: RunArgument, data: DataOption = None, user: UserOption = "operator", as_json: JsonOption = False
+) -> None:
+    """Keep a run from going on."""
+    _act(run_id, "disable", {}, data=data, user=user, as_json=as_json)
+
+
+@app.command()
+def cancel(
+    *,
+    run_id: RunArgument,
+    billing_events: Annotated[
+        BillingEvents, typer.Option("--billing-events", help="What becomes of its events.")
+    ],
+    wait: WaitOption = False,
+    data: DataOption = None,
+    user: UserOption = "operator",
+    as_json: JsonOption = False,
+) -> None:
+    """Cancel the run."""
+    body = {"billing_events": billing_events.value}
+    _act(run_id, "cancel", body, wait=wait, data=data, user=user, as_json=as_json)
+
+
+@app.command()
+def render(
+    *,
+    run_id: RunArgument,
+    document_format: Annotated[DocumentFormat, typer.Option("--format")] = DocumentFormat.XML,
+    wait: WaitOption = False,
+    data: DataOption = None,
+    user: UserOption = "operator",
+    as_json: JsonOption = False,
+) -> None:
+    """Render the run's documents."""
+    body = {"format": document_format.value}
+    _act(run_id, "render", body, wait=wait, data=data, user=user, as_json=as_json)
+
+
+@app.command()
+def show(
+    *,
+    run_id: RunArgument,
+    wait: WaitOption = False,
+    data: DataOption = None,
+    user: UserOption = "operator",
+    as_json: JsonOption = False,
+) -> None:
+    """Show a run."""
+    try:
+        run = _look(run_id, wait=wait, data=data, user=user)
+    except (CallError, StateError) as error:
+        fail(str(error))
+    _answer(run, as_json=as_json)
+
+
+@app.command("list")
+def list_runs(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most this many.")] = 50,
+    data: DataOption = None,
+    user: UserOption = "operator",
+    as_json: JsonOption = False,
+) -> None:
+    """List runs."""
+    try:
+        with connect("billing-runs", data, user) as client:
+            runs = client.items("/billing-runs", {}, items_max=limit)
+    except (CallError, StateError) as error:
+        fail(str(error))
+    if as_json:
+        answer_json({"items": runs})
+    else:
+        answer_table(["run_id", "kind", "status", "execution", "description"], runs)
+
+
+def _act(
+    run_id: str,
+    action: str,
+    body: dict[str, Any],
+    *,
+    data: Path | None,
+    user: str,
+    as_json: bool,
+    wait: bool = False,
+) -> None:
+    path = f"/billing-runs/{run_id}/{action}"
+    if not wait:
+        _post(path, body, data=data, user=user, as_json=as_json)
+        return
+    try:
+        with connect("billing-runs", data, user) as client:
+            client.post(path, body)
+        run = _look(run_id, wait=True, data=data, user=user)
+    except (CallError, StateError) as error:
+        fail(str(error))
+    _answer(run, as_json=as_json)
+
+
+def _post(path: str, body: dict[str, Any], *, data: Path | None, user: str, as_json: bool) -> None:
+    try:
+        with connect("billing-runs", data, user) as client:
+            run = client.post(path, body)
+    except (CallError, StateError) as error:
+        fail(str(error))
+    _answer(run, as_json=as_json)
+
+
+def _look(run_id: str, *, wait: bool, data: Path | None, user: str) -> dict[str, Any]:
+    with connect("billing-runs", data, user) as client:
+
+        def look() -> dict[str, Any]:
+            run: dict[str, Any] = client.get(f"/billing-runs/{run_id}")
+            return run
+
+        if not wait:
+            return look()
+        return wait_for_end(
+            look,
+            has_ended=lambda run: run["execution"] not in _WORKING,
+            outline=lambda run: f"{run['status']}: {run['execution']}",
+        )
+
+
+def _answer(run: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        answer_json(run)
+        return
+    actions = ", ".join(action["action"] for action in run.get("available_actions") or [])
+    say(f"run {run['run_id']}: {run['status']}, {run.get('execution')}; possible now: {actions or 'nothing'}")

@@ -1,0 +1,167 @@
+"""Dead letters: read from a service's topic of them, and sent again to where they came from (domain.md section 7)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from shared.contracts.topics import dead_letters_topic
+
+HEADER_PREFIX: Final = "dl_"
+_BYTES_MAX: Final = 20 * 1024 * 1024
+_POLL_MILLISECONDS: Final = 2_000
+_EMPTY_POLLS_MAX: Final = 3
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+class DeadLetterError(RuntimeError):
+    """There is no such dead letter, or it does not say where it came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a dead letter lies in its topic; written `partition:offset`."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Place":
+        """The place written as `partition:offset`. Raises ValueError for anything else."""
+        partition, _, offset = text.partition(":")
+        if not (partition.isdecimal() and offset.isdecimal()):
+            raise ValueError(f"{text!r} is not a place; write partition:offset, as `dead-letters list` does")
+        return cls(int(partition), int(offset))
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter: the original key, value and headers, and beside them what went wrong."""
+
+    place: Place
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    @property
+    def why(self) -> dict[str, str]:
+        """The `dl_` headers, without that prefix: reason, errors, topic, partition, offset, service, time."""
+        return {
+            name.removeprefix(HEADER_PREFIX): (value or b"").decode("utf-8", "replace")
+            for name, value in self.headers
+            if name.startswith(HEADER_PREFIX)
+        }
+
+    @property
+    def original_headers(self) -> Headers:
+        """The headers that the message came with."""
+        return tuple((name, value) for name, value in self.headers if not name.startswith(HEADER_PREFIX))
+
+    def outline(self) -> dict[str, Any]:
+        """What a list shows."""
+        why = self.why
+        return {
+            "place": str(self.place),
+            "time": why.get("time"),
+            "topic": why.get("topic"),
+            "key": None if self.key is None else self.key.decode("utf-8", "replace"),
+            "reason": why.get("reason"),
+            "size_bytes": len(self.value or b""),
+        }
+
+    def full(self) -> dict[str, Any]:
+        """Everything about it; bytes that are not UTF-8 are shown with replacement characters."""
+        errors = self.why.get("errors", "[]")
+        return {
+            **self.outline(),
+            "partition": self.why.get("partition"),
+            "offset": self.why.get("offset"),
+            "service": self.why.get("service"),
+            "errors": json.loads(errors) if errors.startswith("[") else errors,
+            "headers": {
+                n: None if v is None else v.decode("utf-8", "replace") for n, v in self.original_headers
+            },
+            "value": None if self.value is None else self.value.decode("utf-8", "replace"),
+        }
+
+
+async def read_dead_letters(
+    client_options: Mapping[str, Any], service: str, *, letters_max: int
+) -> list[DeadLetter]:
+    """The service's newest dead letters, at most `letters_max` of each partition, the oldest first."""
+    topic = dead_letters_topic(service)
+    consumer = AIOKafkaConsumer(
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=_BYTES_MAX,
+        fetch_max_bytes=_BYTES_MAX,
+        **client_options,
+    )
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in await _partitions(consumer, topic)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        begins = await consumer.beginning_offsets(partitions)
+        for partition in partitions:
+            consumer.seek(partition, max(begins[partition], ends[partition] - letters_max))
+        letters = await _read_to(consumer, ends)
+    finally:
+        await consumer.stop()
+    return sorted(
+        letters, key=lambda letter: (letter.why.get("time", ""), letter.place.partition, letter.place.offset)
+    )
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> Sequence[int]:
+    await consumer.topics()
+    found = consumer.partitions_for_topic(topic)
+    if not found:
+        raise DeadLetterError(f"there is no topic {topic}")
+    return sorted(found)
+
+
+async def _read_to(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> list[DeadLetter]:
+    letters: list[DeadLetter] = []
+    empty_polls = 0
+    while empty_polls < _EMPTY_POLLS_MAX:
+        waiting = [partition for partition in ends if await consumer.position(partition) < ends[partition]]
+        if not waiting:
+            break
+        records = await consumer.getmany(*waiting, timeout_ms=_POLL_MILLISECONDS)
+        empty_polls = 0 if records else empty_polls + 1
+        letters += [_letter(record) for batch in records.values() for record in batch]
+    return letters
+
+
+def _letter(record: "ConsumerRecord[bytes, bytes]") -> DeadLetter:
+    return DeadLetter(Place(record.partition, record.offset), record.key, record.value, tuple(record.headers))
+
+
+async def replay(
+    client_options: Mapping[str, Any], letters: Sequence[DeadLetter], *, value: bytes | None = None
+) -> None:
+    """Send the letters to the topics they came from, with their own key, headers and value, or a mended value.
+
+    Raises DeadLetterError, before anything is sent, if one does not say where it came from.
+    """
+    topics = [letter.why.get("topic") for letter in letters]
+    if not all(topics):
+        raise DeadLetterError("a dead letter does not say from which topic it came")
+    producer = AIOKafkaProducer(acks="all", max_request_size=_BYTES_MAX, **client_options)
+    await producer.start()
+    try:
+        for topic, letter in zip(topics, letters, strict=True):
+            await producer.send_and_wait(
+                str(topic),
+                key=letter.key,
+                value=letter.value if value is None else value,
+                headers=list(letter.original_headers),
+            )
+    finally:
+        await producer.stop()

@@ -1,0 +1,1 @@
+"""Servers that the system stands on: taken from the environment, from containers, or started as processes."""
