@@ -13,6 +13,7 @@ NEITHER = Tax("S", Decimal(1))
 RULES = [
     TaxRule(None, None, NEITHER),
     TaxRule(None, "GB", COUNTRY),
+    TaxRule(None, "IE", COUNTRY),
     TaxRule("Books", None, PRODUCT),
     TaxRule("Books", "GB", BOTH),
     TaxRule("Books", "GB", Tax("E", Decimal(0))),
@@ -24,6 +25,7 @@ RULES = [
     [
         ("Books", "GB", BOTH),
         ("Books", "FR", PRODUCT),
+        ("Books", "IE", PRODUCT),
         ("Books", None, PRODUCT),
         ("Survey", "GB", COUNTRY),
         ("Survey", "FR", NEITHER),
