@@ -6,10 +6,10 @@ when a message is made.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import (
     AfterValidator,
@@ -90,19 +90,17 @@ def _document_date(value: date) -> date:
 
 
 def _instant(value: object) -> datetime:
-    if isinstance(value, datetime):
-        instant = value
-    elif type(value) is str and _INSTANT.fullmatch(value) is not None:
+    if type(value) is str and _INSTANT.fullmatch(value) is not None:
         try:
             instant = datetime.fromisoformat(value.upper())
         except ValueError:
             raise _no_instant() from None
+    elif isinstance(value, datetime) and value.utcoffset() is not None:
+        instant = value
     else:
         raise _no_instant()
     if instant.tzinfo is UTC:
         return instant
-    if instant.utcoffset() is None:
-        raise _no_instant()
     try:
         return instant.astimezone(UTC)
     except OverflowError:
@@ -150,7 +148,7 @@ CurrencyCode = Annotated[
 Date = Annotated[
     date,
     PlainValidator(_date),
-    PlainSerializer(date.isoformat, when_used="json"),
+    PlainSerializer(date.isoformat, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date"}),
 ]
 """A day, exactly `YYYY-MM-DD`."""
@@ -161,7 +159,7 @@ DocumentDate = Annotated[Date, AfterValidator(_document_date)]
 Instant = Annotated[
     datetime,
     PlainValidator(_instant),
-    PlainSerializer(_format_instant, when_used="json"),
+    PlainSerializer(_format_instant, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """A moment with an offset, kept in UTC; of a fraction, microseconds are kept."""
@@ -199,18 +197,31 @@ def field_error(location: tuple[str | int, ...], kind: str, message: str) -> Val
     return ValidationError.from_exception_data("", [InitErrorDetails(type=error, loc=location, input=None)])
 
 
-def check_minor_units(currency: str, amounts: Iterable[tuple[tuple[str | int, ...], Decimal | None]]) -> None:
-    """Refuse the first amount with more decimals than its currency has (domain.md, opening section).
+def check_minor_units(currency: str, **amounts: Decimal | None) -> None:
+    """Refuse an amount with more decimals than its currency has; it is never rounded (domain.md, opening section).
 
-    `amounts` are pairs of where the amount stands in the model and the amount, None where it is not given.
+    The amounts are given by the names of their fields, None where there is none.
     """
-    for location, amount in amounts:
+    for field, amount in amounts.items():
         if amount is not None and not has_only_minor_units(amount, currency):
-            digits = minor_unit_digits(currency)
-            raise field_error(location, "minor_units", f"should have at most {digits} decimals in {currency}")
+            raise _too_many_decimals((field,), currency)
 
 
-def check_unique(ids: list[Any], location: tuple[str | int, ...]) -> None:
+def check_minor_units_in_list(
+    currency: str, amounts: Sequence[Decimal], list_field: str, field: str = "amount"
+) -> None:
+    """The same for one field of all members of a list: refused is, for example, `items[0].amount`."""
+    for index, amount in enumerate(amounts):
+        if not has_only_minor_units(amount, currency):
+            raise _too_many_decimals((list_field, index, field), currency)
+
+
+def _too_many_decimals(location: tuple[str | int, ...], currency: str) -> ValidationError:
+    digits = minor_unit_digits(currency)
+    return field_error(location, "minor_units", f"should have at most {digits} decimals in {currency}")
+
+
+def check_unique(ids: Sequence[str], field: str) -> None:
     """Refuse a list in which an id occurs twice."""
     if len(set(ids)) != len(ids):
-        raise field_error(location, "not_unique", "should not hold the same id twice")
+        raise field_error((field,), "not_unique", "should not hold the same id twice")

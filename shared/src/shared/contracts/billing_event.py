@@ -15,7 +15,7 @@ from shared.contracts.base import (
     Name,
     Reader,
     Version,
-    check_minor_units,
+    check_minor_units_in_list,
 )
 from shared.contracts.custom_fields import CustomFields
 from shared.contracts.decimals import Amount, Quantity, TotalAmount, UnitPrice
@@ -94,7 +94,5 @@ class BillingEvent(Reader):
 
     @model_validator(mode="after")
     def _check_amounts(self) -> Self:
-        check_minor_units(
-            self.currency, ((("items", i, "amount"), item.amount) for i, item in enumerate(self.items))
-        )
+        check_minor_units_in_list(self.currency, [item.amount for item in self.items], "items")
         return self

@@ -78,7 +78,7 @@ class FillFields(Closed):
 
     @model_validator(mode="after")
     def _check_items(self) -> Self:
-        check_unique([item.item_id for item in self.items], ("items",))
+        check_unique([item.item_id for item in self.items], "items")
         return self
 
 
@@ -98,7 +98,7 @@ class Threshold(Closed):
 
     @model_validator(mode="after")
     def _check_amount(self) -> Self:
-        check_minor_units(self.currency, [(("amount",), self.amount)])
+        check_minor_units(self.currency, amount=self.amount)
         return self
 
 

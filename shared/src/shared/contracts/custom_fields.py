@@ -51,8 +51,10 @@ def check_custom_fields(value: object) -> dict[str, JsonValue]:
     """The object itself, if it is a JSON object within the bounds; else PydanticCustomError says why not."""
     if type(value) is not dict:
         raise _refused("should be a JSON object")
+    if not value:
+        return value
     keys = size = 0
-    level: list[object] = [value] if value else []
+    level: list[object] = [value]
     for _ in range(FIELDS_DEPTH_MAX):
         below: list[object] = []
         for container in level:

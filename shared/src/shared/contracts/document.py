@@ -13,6 +13,7 @@ from shared.contracts.base import (
     Name,
     Reader,
     check_minor_units,
+    check_minor_units_in_list,
 )
 from shared.contracts.decimals import Amount, Percentage, Quantity, TotalAmount, UnitPrice
 from shared.contracts.facts import Fact, Reasons
@@ -107,9 +108,11 @@ class Document(Fact):
 
     @model_validator(mode="after")
     def _check_amounts(self) -> Self:
-        totals = ((name, getattr(self, name)) for name in ("total_net", "total_tax", "total_gross"))
-        check_minor_units(self.currency, (((name,), total) for name, total in totals))
         check_minor_units(
-            self.currency, ((("lines", i, "amount"), line.amount) for i, line in enumerate(self.lines))
+            self.currency,
+            total_net=self.total_net,
+            total_tax=self.total_tax,
+            total_gross=self.total_gross,
         )
+        check_minor_units_in_list(self.currency, [line.amount for line in self.lines], "lines")
         return self

@@ -22,6 +22,7 @@ from shared.contracts.base import (
     Reader,
     Version,
     check_minor_units,
+    check_minor_units_in_list,
     check_unique,
 )
 from shared.contracts.custom_fields import CustomFields
@@ -52,7 +53,10 @@ class PsaBody(Reader):
     @classmethod
     def _leave_out_what_is_empty(cls, data: Any) -> Any:
         if type(data) is dict:
-            return {name: value for name, value in data.items() if value is not None and value != ""}
+            # Nearly every value is truthy, which is the cheapest to ask; 0 and false are given, and stay.
+            return {
+                name: value for name, value in data.items() if value or (value is not None and value != "")
+            }
         return data
 
 
@@ -96,11 +100,9 @@ class ProjectUpserted(PsaBody):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check_minor_units(self.currency, [(("bookings",), self.bookings)])
-        check_minor_units(
-            self.currency, ((("budgets", i, "amount"), b.amount) for i, b in enumerate(self.budgets))
-        )
-        check_unique([budget.budget_id for budget in self.budgets], ("budgets",))
+        check_minor_units(self.currency, bookings=self.bookings)
+        check_minor_units_in_list(self.currency, [budget.amount for budget in self.budgets], "budgets")
+        check_unique([budget.budget_id for budget in self.budgets], "budgets")
         return self
 
 
@@ -112,7 +114,7 @@ class CapTolerance(PsaBody):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check_minor_units(self.currency, [(("amount",), self.amount)])
+        check_minor_units(self.currency, amount=self.amount)
         return self
 
 
@@ -214,10 +216,8 @@ class BillingEventGenerated(PsaBody):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check_minor_units(
-            self.currency, ((("items", i, "amount"), item.amount) for i, item in enumerate(self.items))
-        )
-        check_unique([item.item_id for item in self.items], ("items",))
+        check_minor_units_in_list(self.currency, [item.amount for item in self.items], "items")
+        check_unique([item.item_id for item in self.items], "items")
         return self
 
 
