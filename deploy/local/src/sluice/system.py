@@ -15,7 +15,7 @@ from sluice.broker_options import broker_options
 from sluice.databases import migrate_services
 from sluice.folders import user_cache
 from sluice.guardian import CLEANING, Guardian
-from sluice.infrastructure.broker_client import run_blocking
+from sluice.infrastructure.blocking import run_blocking
 from sluice.infrastructure.choose import BrokerChoice, Infrastructure, Server, Wishes, start_infrastructure
 from sluice.infrastructure.errors import StartError, UnavailableError
 from sluice.infrastructure.kafka import HEAP_DEFAULT

@@ -11,7 +11,7 @@ from sluice.broker_options import broker_options
 from sluice.client import DataOption
 from sluice.console import EXIT_USAGE, JsonOption, answer_json, answer_table, answer_text, fail, say
 from sluice.dead_letters import DeadLetter, DeadLetterError, Place, read_dead_letters, replay
-from sluice.infrastructure.broker_client import run_blocking
+from sluice.infrastructure.blocking import run_blocking
 from sluice.services import service_named
 from sluice.state import StateError, state_of
 

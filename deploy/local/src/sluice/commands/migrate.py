@@ -9,7 +9,7 @@ from shared.database.migrations import MigrationError
 from sluice.client import DataOption
 from sluice.console import JsonOption, answer_json, fail, say
 from sluice.databases import migrate_services
-from sluice.infrastructure.broker_client import run_blocking
+from sluice.infrastructure.blocking import run_blocking
 from sluice.state import StateError, state_of
 
 

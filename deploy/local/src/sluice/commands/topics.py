@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from sluice.broker_options import broker_options
 from sluice.client import DataOption
 from sluice.console import JsonOption, answer_json, answer_table, fail
-from sluice.infrastructure.broker_client import run_blocking
+from sluice.infrastructure.blocking import run_blocking
 from sluice.state import StateError, state_of
 from sluice.topics import TOPICS_FILE, TopicError, make_topics, read_topics
 

@@ -13,7 +13,8 @@ import asyncpg
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 
-from sluice.infrastructure.broker_client import broker_answers, run_blocking
+from sluice.infrastructure.blocking import run_blocking
+from sluice.infrastructure.broker_client import broker_answers
 from sluice.infrastructure.errors import StartError, UnavailableError
 from sluice.infrastructure.kafka import COMMON_PROPERTIES
 from sluice.infrastructure.ports import preferred_port

@@ -12,7 +12,7 @@ from typing import Final
 import asyncpg
 
 from sluice.infrastructure.accounts import reaches, unprivileged_account
-from sluice.infrastructure.broker_client import run_blocking
+from sluice.infrastructure.blocking import run_blocking
 from sluice.infrastructure.errors import AddressInUseError, StartError
 from sluice.infrastructure.ports import LOOPBACK, preferred_port
 from sluice.infrastructure.postgres_programs import Programs, find_programs, reachable_programs

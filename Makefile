@@ -1,0 +1,62 @@
+# Two commands on a fresh machine with Python >= 3.11 and make: `make demo` and `make test`. Both do `make setup` first.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# The first Python on the PATH that is new enough; a version manager's shim may be there and still not run.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
+BIN := .venv/bin
+UV := .venv/bootstrap/bin/uv
+PACKAGES := sluice-shared sluice-release sluice-accounting-connector sluice-billing-runs sluice-notifier sluice-local
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url $(PACKAGES:%=--no-emit-package %)
+SOURCES := shared/src $(wildcard services/*/src) deploy/local/src tests
+MIGRATIONS = $(wildcard shared/migrations/*.sql services/*/migrations/*.sql)
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: setup
+setup: ## Make .venv from requirements/ (at once when nothing has changed)
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none is on the PATH." >&2; exit 1; }
+	@"$(PYTHON)" deploy/local/environment.py
+
+.PHONY: lock
+lock: setup ## Write requirements/*.txt anew after a change of dependencies; `make lock UPGRADE=1` takes newer versions
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements/all.txt \
+		shared/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml \
+		--group pyproject.toml:dev --group pyproject.toml:build
+	echo uv | $(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements/uv.txt -
+	@! grep -nE '://|--(extra-)?index-url|--find-links' requirements/*.txt
+
+.PHONY: check
+check: setup ## Format, lint, types, imports, SQL, dependencies
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	MYPYPATH=tests $(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	$(if $(MIGRATIONS),$(BIN)/squawk $(MIGRATIONS),@echo "no migrations yet")
+	$(BIN)/python deploy/local/audit.py
+
+.PHONY: test
+test: setup ## The whole test suite (ARGS for pytest)
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: demo
+demo: setup ## The whole system, a sample feed, the main job, and a report; ends by itself
+	$(BIN)/sluice demo $(ARGS)
+
+.PHONY: bench
+bench: setup ## The benchmarks
+	$(BIN)/sluice bench $(ARGS)
+
+.PHONY: faults
+faults: setup ## The fault tests in their long form
+	$(BIN)/pytest tests/faults -m "slow or not slow" $(ARGS)
+
+.PHONY: up
+up: setup ## The whole system on this machine, until interrupted
+	$(BIN)/sluice up $(ARGS)

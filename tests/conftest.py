@@ -1,0 +1,122 @@
+"""Servers that tests share: one PostgreSQL and one broker per run, started when the first test asks for them."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sluice.console import say
+from sluice.folders import user_cache
+from sluice.guardian import Guardian
+from sluice.infrastructure.choose import (
+    Broker,
+    DatabaseServer,
+    Wishes,
+    broker_choice,
+    start_broker,
+    start_database,
+)
+from sluice.infrastructure.containers import engine_answers
+from sluice.infrastructure.postgres import FAST_AND_FORGETFUL
+from sluice.state import State, ephemeral_state
+from sluice.system import ANY_PORTS, Options, System, take_system
+from support.databases import Databases, FreshDatabase
+from support.topics import Topics, unique
+
+
+@pytest.fixture(scope="session")
+def servers_state() -> Iterator[State]:
+    """The folder of the run's servers; a guardian ends them and removes it, should the run itself be killed."""
+    state = ephemeral_state()
+    state.prepare()
+    guardian = Guardian(state, removes_state=True)
+    yield state
+    guardian.dismiss()
+    state.remove()
+
+
+@pytest.fixture(scope="session")
+def has_engine() -> bool:
+    """Whether a container engine answers."""
+    return engine_answers()
+
+
+@pytest.fixture(scope="session")
+def wishes(servers_state: State) -> Wishes:
+    """How the run's servers are set: free ports, no durability, the broker that SLUICE_BROKER asks for."""
+    return Wishes(
+        folder=servers_state.data,
+        run_folder=servers_state.run,
+        cache=user_cache(),
+        is_kept=False,
+        postgres_settings=FAST_AND_FORGETFUL,
+        broker=broker_choice(),
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres_server(wishes: Wishes, has_engine: bool) -> Iterator[DatabaseServer]:
+    """One PostgreSQL for the run, without durability."""
+    server = start_database(wishes, say, has_engine=has_engine)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_server(wishes: Wishes, has_engine: bool) -> Iterator[Broker]:
+    """One broker for the run: Apache Kafka wherever it can be had."""
+    server = start_broker(wishes, say, has_engine=has_engine)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def databases(postgres_server: DatabaseServer) -> Databases:
+    """Makes fresh databases."""
+    return Databases(postgres_server.administrator_url)
+
+
+@pytest.fixture
+def service() -> str:
+    """Whose schema `database` has; a module or folder says so with a fixture of this name."""
+    raise pytest.UsageError("say whose schema is wanted: a fixture `service` that returns its name")
+
+
+@pytest.fixture
+def database(databases: Databases, service: str) -> Iterator[FreshDatabase]:
+    """A fresh database with the schema of `service`."""
+    made = databases.fresh(service)
+    yield made
+    databases.drop(made)
+
+
+@pytest.fixture(scope="session")
+def topics(kafka_server: Broker) -> Topics:
+    """Makes topics with unique names."""
+    return Topics(kafka_server.bootstrap_servers)
+
+
+@pytest.fixture
+def unique_name() -> Callable[[str], str]:
+    """Gives a name a random end: for groups, topics and ids that no other test has."""
+    return unique
+
+
+@pytest.fixture(scope="session")
+def system() -> Iterator[System]:
+    """The whole system, with four services, on free ports and without durability; watched as `sluice up` does."""
+    options = Options(broker=broker_choice(), postgres_settings=FAST_AND_FORGETFUL)
+    stopping = threading.Event()
+    with take_system(None, ports=ANY_PORTS, is_ephemeral=True, options=options, say=say) as running:
+        watch = threading.Thread(target=running.watch, args=(stopping,), name="watch-system")
+        watch.start()
+        yield running
+        stopping.set()
+        watch.join()
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout."""
+    return Path(__file__).resolve().parents[1]

@@ -1,0 +1,75 @@
+"""Fresh databases with a service's schema, copied from one that was migrated once per run."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from shared.database.migrations import role_of
+from sluice.databases import migrate_services
+from sluice.infrastructure.blocking import run_blocking
+from sluice.services import service_named
+
+_PASSWORD: Final = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class FreshDatabase:
+    """A database of its own: `url` signs in as the service's role, `administrator_url` may do everything."""
+
+    name: str
+    schema: str
+    url: str
+    administrator_url: str
+
+
+class Databases:
+    """Makes databases on one server."""
+
+    def __init__(self, administrator_url: str) -> None:
+        self._administrator_url = administrator_url
+        self._templates: dict[str, str] = {}
+
+    def fresh(self, service: str) -> FreshDatabase:
+        """A new database in which only this service's schema is migrated."""
+        if service not in self._templates:
+            self._templates[service] = self._make_template(service)
+        name = f"test_{secrets.token_hex(6)}"
+        self._execute(f'create database "{name}" template "{self._templates[service]}"')
+        schema = service_named(service).module
+        return FreshDatabase(
+            name=name,
+            schema=schema,
+            url=self._address(name, user=role_of(schema), password=_PASSWORD),
+            administrator_url=self._address(name),
+        )
+
+    def drop(self, database: FreshDatabase) -> None:
+        """Take it away, whoever is still connected."""
+        self._execute(f'drop database if exists "{database.name}" with (force)')
+
+    def _make_template(self, service: str) -> str:
+        name = f"template_{service.replace('-', '_')}_{secrets.token_hex(4)}"
+        self._execute(f'create database "{name}"')
+        known = service_named(service)
+        passwords = {role_of(known.module): _PASSWORD}
+        run_blocking(migrate_services(self._address(name), passwords, (known,)))
+        return name
+
+    def _address(self, database: str, *, user: str | None = None, password: str | None = None) -> str:
+        parts = urlsplit(self._administrator_url)
+        if user is not None:
+            parts = parts._replace(netloc=f"{user}:{password}@{parts.netloc.rpartition('@')[2]}")
+        return parts._replace(path=f"/{database}").geturl()
+
+    def _execute(self, statement: str) -> None:
+        async def execute() -> None:
+            connection = await asyncpg.connect(self._administrator_url)
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        run_blocking(execute())
