@@ -131,6 +131,7 @@ def install(uv: Path) -> None:
 def run(command: list[str]) -> None:
     """Run a command, or end with its exit code."""
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    environment.setdefault("PIP_ROOT_USER_ACTION", "ignore")  # the folder is our own, whoever we are
     environment.setdefault("UV_CACHE_DIR", str(cache_folder()))
     code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     if code:
