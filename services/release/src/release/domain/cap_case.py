@@ -28,11 +28,13 @@ class CapCase:
     def of(cls, event: BillingEvent, cap: ProjectCap) -> Self:
         """The numbers of this event against these caps; every budget that an item names must be one of the cap's."""
         asked = amount_by_budget(event.items)
-        over = {
-            budget_id: budget
-            for budget_id, amount in asked.items()
-            if is_over(budget := cap.budgets[budget_id], amount, event.currency)
-        }
+        over: dict[str, BudgetCap] = {}
+        if event.currency == cap.currency:
+            over = {
+                budget_id: budget
+                for budget_id, amount in asked.items()
+                if is_over(budget := cap.budgets[budget_id], amount, event.currency)
+            }
         return cls(event, cap, event.summary_amount, asked, over)
 
     @property

@@ -1,8 +1,8 @@
 """Billing events and their items, as values that decisions are made on (domain.md, opening section and section 1)."""
 
+import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -30,14 +30,14 @@ class BillingEventItem:
     """
 
     item_id: str
-    created_at: datetime
+    created_at: datetime.datetime
     category: str
     business_record_id: str | None
     description: str
     amount: Decimal
     quantity: Decimal
     unit_price: Decimal
-    date: date | None = None
+    date: datetime.date | None = None
     business_record_version: int | None = None
     services_product: str | None = None
     services_product_from: str | None = None
@@ -66,7 +66,7 @@ class BillingEvent:
     billing_event_id: str
     version: int
     project_id: str
-    date: date
+    date: datetime.date
     currency: str
     items: tuple[BillingEventItem, ...]
     stage: Stage = Stage.AWAITING_RELEASE

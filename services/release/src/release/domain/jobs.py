@@ -1,9 +1,9 @@
 """Release jobs: the order of the selection, its chunks, and the decision of one chunk (domain.md section 2, Job)."""
 
+import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 from itertools import islice
 
@@ -36,7 +36,7 @@ class Found:
     """An event that a batch or a filter has found awaiting release."""
 
     billing_event_id: str
-    date: date
+    date: datetime.date
 
 
 @dataclass(frozen=True, slots=True)

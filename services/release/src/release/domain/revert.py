@@ -1,0 +1,78 @@
+"""Which events a revert undoes, and which stay (domain.md section 2, Revert)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from release.domain.reasons import Reason, not_found, out_of_reach
+from release.domain.stages import REVERTIBLE_STAGES, UNRELEASED_STAGES, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class LineageMember:
+    """One event of a lineage of splits: its stage, and the event that it was split from (None for the root)."""
+
+    stage: Stage
+    origin_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevertPlan:
+    """What a revert does: the released events to revert, the unreleased ones to delete, and what stays as it is.
+
+    Ids in the order of the splits, the event itself first. Without `cascade` everything that splits made stays; with it
+    the released ones are reverted and the unreleased ones are deleted, so that nothing of the event is left to bill.
+    """
+
+    reverting: tuple[str, ...]
+    deleting: tuple[str, ...]
+    staying: tuple[str, ...]
+
+
+def plan_revert(
+    billing_event_id: str, lineage: Mapping[str, LineageMember], *, cascade: bool
+) -> RevertPlan | tuple[Reason, ...]:
+    """Decide a revert, all or nothing: the plan, or the reasons against it.
+
+    `lineage` holds all events of the event's lineage in the order in which splits made them. Refused is an event that
+    is unknown, over (its stage's code), or not released (`not_released`); with `cascade` also while one that a split
+    made of it is being reverted. Reverted and deleted ones are left aside.
+    """
+    event = lineage.get(billing_event_id)
+    if event is None:
+        return (not_found(billing_event_id),)
+    if event.stage not in REVERTIBLE_STAGES:
+        return (_not_revertible(billing_event_id, event.stage),)
+    made = {
+        member_id: lineage[member_id].stage
+        for member_id in _made_by_splits(billing_event_id, lineage)
+        if lineage[member_id].stage not in {Stage.REVERTED, Stage.DELETED}
+    }
+    if not cascade:
+        return RevertPlan((billing_event_id,), (), tuple(made))
+    refusals = tuple(
+        _not_revertible(member_id, stage) for member_id, stage in made.items() if stage is Stage.REVERTING
+    )
+    if refusals:
+        return refusals
+    return RevertPlan(
+        reverting=(billing_event_id, *(key for key, stage in made.items() if stage in REVERTIBLE_STAGES)),
+        deleting=tuple(key for key, stage in made.items() if stage in UNRELEASED_STAGES),
+        staying=(),
+    )
+
+
+def _made_by_splits(billing_event_id: str, lineage: Mapping[str, LineageMember]) -> list[str]:
+    """The events that splits made of this one, directly or of what they made, in the order of the lineage."""
+    descent = {billing_event_id}
+    made = []
+    for member_id, member in lineage.items():
+        if member.origin_id in descent:
+            descent.add(member_id)
+            made.append(member_id)
+    return made
+
+
+def _not_revertible(billing_event_id: str, stage: Stage) -> Reason:
+    return out_of_reach(billing_event_id, stage) or Reason(
+        "not_released", f"Billing event {billing_event_id} is not released.", {"stage": stage.value}
+    )

@@ -1,0 +1,214 @@
+"""What PSA may still change or delete, by the stage of the event (domain.md section 1)."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from release.domain.events import BillingEvent
+from release.domain.psa_changes import (
+    Accepted,
+    ChangeRefused,
+    Deleted,
+    Ignored,
+    StoredState,
+    take_deleted,
+    take_generated,
+)
+from release.domain.release import Split
+from release.domain.stages import Stage
+from unit.release.builders import decide, make_budget, make_cap, make_event, make_item
+
+EVENT = make_event(make_item("i1", "100"), make_item("i2", "50"))
+
+
+def stored(event: BillingEvent, stage: Stage, **given: Any) -> StoredState:
+    return StoredState(stage, event.version, replace(event, stage=stage), **given)
+
+
+def sent(event: BillingEvent, **changes: Any) -> BillingEvent:
+    return replace(event, **{"version": event.version + 1, **changes})
+
+
+def accepted(change: Accepted | Ignored | ChangeRefused) -> BillingEvent:
+    assert isinstance(change, Accepted)
+    return change.event
+
+
+def refused_for(change: Accepted | Ignored | Deleted | ChangeRefused) -> tuple[str, object]:
+    assert isinstance(change, ChangeRefused)
+    return change.reason.code, change.reason.detail.get("fields")
+
+
+def test_an_unknown_event_is_taken() -> None:
+    assert accepted(take_generated(None, EVENT)) == EVENT
+
+
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("version", [0, 1])
+def test_an_older_or_equal_version_is_ignored(stage: Stage, version: int) -> None:
+    assert take_generated(stored(EVENT, stage), replace(EVENT, version=version, on_hold=True)) == Ignored()
+    assert take_deleted(stored(EVENT, stage), "BE-1", version) == Ignored()
+
+
+@pytest.mark.parametrize("stage", [Stage.INCOMPLETE, Stage.AWAITING_RELEASE, Stage.QUEUED])
+def test_an_unreleased_event_is_replaced_and_keeps_what_is_not_psas_to_say(stage: Stage) -> None:
+    before = replace(
+        EVENT,
+        on_hold=True,
+        queued_by="J-1",
+        origin_id="BE-0",
+        root_id="BE-0",
+        made_by_cap=True,
+        company_id="C-by-hand",
+        auto_pass_to_accounting=True,
+        account_id="A-found",
+        filled={"company_id": "user", "auto_pass_to_accounting": "process", "account_id": "project"},
+        items=(
+            make_item("i1", "100", services_product="By hand", services_product_from="user"),
+            make_item("i2", "50", services_product="Found", services_product_from="timecard"),
+        ),
+    )
+    new_items = tuple(make_item(item_id, "70", services_product=None) for item_id in ("i1", "i2", "i3"))
+    after = accepted(
+        take_generated(
+            stored(before, stage),
+            sent(EVENT, items=new_items, currency="EUR", account_id=None, company_id=None),
+        )
+    )
+    assert (after.version, after.currency, after.stage) == (2, "EUR", stage)
+    assert (after.on_hold, after.queued_by, after.origin_id, after.made_by_cap) == (True, "J-1", "BE-0", True)
+    assert (after.account_id, after.company_id, after.auto_pass_to_accounting) == (None, "C-by-hand", True)
+    assert after.filled == {"company_id": "user", "auto_pass_to_accounting": "process"}
+    assert [(item.amount, item.services_product, item.services_product_from) for item in after.items] == [
+        (Decimal(70), "By hand", "user"),
+        (Decimal(70), None, None),
+        (Decimal(70), None, None),
+    ]
+
+
+def test_what_psa_sends_itself_takes_the_place_of_what_was_filled_by_hand() -> None:
+    before = replace(EVENT, company_id="C-by-hand", filled={"company_id": "user"})
+    after = accepted(take_generated(stored(before, Stage.AWAITING_RELEASE), sent(EVENT, company_id="C-PSA")))
+    assert (after.company_id, after.filled) == ("C-PSA", {})
+
+
+@pytest.mark.parametrize("stage", [Stage.DELETED, Stage.REVERTED])
+def test_a_reverted_or_deleted_id_sent_anew_is_refused(stage: Stage) -> None:
+    assert refused_for(take_generated(stored(EVENT, stage), sent(EVENT))) == (stage.value, None)
+
+
+def test_a_delete_before_its_event_is_kept() -> None:
+    assert take_deleted(None, "BE-1", 2) == Deleted("BE-1", 2)
+    tombstone = StoredState(Stage.DELETED, 2, None)
+    assert take_generated(tombstone, EVENT) == Ignored()
+    assert take_generated(tombstone, replace(EVENT, version=2)) == Ignored()
+    assert refused_for(take_generated(tombstone, replace(EVENT, version=3))) == ("deleted", None)
+
+
+@pytest.mark.parametrize("stage", [Stage.INCOMPLETE, Stage.AWAITING_RELEASE, Stage.QUEUED])
+def test_an_unreleased_event_is_deleted(stage: Stage) -> None:
+    assert take_deleted(stored(EVENT, stage), "BE-1", 2) == Deleted("BE-1", 2)
+
+
+@pytest.mark.parametrize(
+    ("stage", "code"),
+    [
+        (Stage.RELEASED, "already_released"),
+        (Stage.INVOICED, "already_released"),
+        (Stage.CLOSED, "already_released"),
+        (Stage.REVERTING, "already_released"),
+        (Stage.REVERTED, "reverted"),
+    ],
+)
+def test_a_released_or_reverted_event_is_not_deleted(stage: Stage, code: str) -> None:
+    assert refused_for(take_deleted(stored(EVENT, stage), "BE-1", 2))[0] == code
+
+
+def test_deleting_again_changes_nothing() -> None:
+    assert take_deleted(stored(EVENT, Stage.DELETED), "BE-1", 5) == Ignored()
+
+
+EMPTY = replace(
+    EVENT,
+    account_id=None,
+    company_id=None,
+    billing_event_currency=None,
+    items=(make_item("i1", "100", services_product=None), make_item("i2", "50")),
+)
+
+
+def test_on_a_released_event_psa_fills_what_is_empty() -> None:
+    after = accepted(take_generated(stored(EMPTY, Stage.RELEASED), sent(EVENT, auto_pass_to_accounting=True)))
+    assert after == replace(EVENT, version=2, stage=Stage.RELEASED, auto_pass_to_accounting=True)
+
+
+@pytest.mark.parametrize("stage", [Stage.INVOICED, Stage.CLOSED, Stage.REVERTING])
+def test_after_that_nothing_is_filled_any_more(stage: Stage) -> None:
+    code, fields = refused_for(take_generated(stored(EMPTY, stage), sent(EVENT)))
+    assert code == "already_released"
+    assert fields == ["account_id", "billing_event_currency", "company_id"]
+    assert accepted(take_generated(stored(EVENT, stage), sent(EVENT))).version == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"account_id": "A-2"}, ["account_id"]),
+        ({"account_id": None}, ["account_id"]),
+        ({"currency": "EUR", "batch_id": "BB-2"}, ["batch_id", "currency"]),
+        ({"customer_reference": "PO 1"}, ["customer_reference"]),
+        ({"items": EVENT.items[:1]}, ["items"]),
+        ({"items": (*EVENT.items, make_item("i3", "1"))}, ["items"]),
+        ({"items": (replace(EVENT.items[0], amount=Decimal(101)), EVENT.items[1])}, ["items.amount"]),
+        (
+            {"items": (replace(EVENT.items[0], services_product="X"), EVENT.items[1])},
+            ["items.services_product"],
+        ),
+        (
+            {"items": (replace(EVENT.items[0], services_product=None), EVENT.items[1])},
+            ["items.services_product"],
+        ),
+    ],
+)
+def test_any_other_change_of_a_released_event_is_refused(changes: dict[str, Any], fields: list[str]) -> None:
+    change = take_generated(stored(EVENT, Stage.RELEASED), sent(EVENT, **changes))
+    assert refused_for(change) == ("already_released", fields)
+
+
+def test_the_auto_pass_flag_is_set_but_not_taken_back() -> None:
+    flagged = replace(EVENT, auto_pass_to_accounting=True)
+    assert accepted(take_generated(stored(EVENT, Stage.RELEASED), sent(flagged))).auto_pass_to_accounting
+    assert refused_for(take_generated(stored(flagged, Stage.RELEASED), sent(EVENT))) == (
+        "already_released",
+        ["auto_pass_to_accounting"],
+    )
+
+
+def test_psa_leaving_empty_what_others_filled_changes_nothing() -> None:
+    filled = replace(
+        EVENT,
+        auto_pass_to_accounting=True,
+        filled={"account_id": "project", "company_id": "user", "auto_pass_to_accounting": "user"},
+        items=(replace(EVENT.items[0], services_product_from="assignment"), EVENT.items[1]),
+    )
+    without = sent(
+        EVENT,
+        account_id=None,
+        company_id=None,
+        items=(replace(EVENT.items[0], services_product=None), EVENT.items[1]),
+    )
+    after = accepted(take_generated(stored(filled, Stage.RELEASED), without))
+    assert after == replace(filled, version=2, stage=Stage.RELEASED)
+
+
+def test_after_a_split_psas_whole_event_still_fills_what_stayed() -> None:
+    cap = make_cap("0", "0", make_budget("b1", "100"), enforced=False)
+    event = make_event(make_item("i1", "150", "b1"), make_item("i2", "30", "b1"))
+    outcome = decide(event, cap)
+    assert isinstance(outcome, Split)
+    state = stored(outcome.event, Stage.RELEASED, moved_item_ids=frozenset(outcome.moved_item_ids))
+    after = accepted(take_generated(state, sent(event, auto_pass_to_accounting=True)))
+    assert after.items == outcome.event.items
+    assert after.auto_pass_to_accounting
