@@ -32,7 +32,7 @@ from shared.kafka_options import client_options, faststream_security
 from shared.messaging import dead_letters, inbox
 from shared.messaging.batches import BatchProcessor, Line
 from shared.messaging.line_guard import LineGuard
-from shared.messaging.lines import Consumer
+from shared.messaging.lines import Consumer, broker_log
 from shared.messaging.relay import Relay
 from shared.settings import ServiceSettings
 from shared.telemetry import metrics
@@ -95,7 +95,7 @@ def make_broker(settings: ServiceSettings, *, service: str) -> KafkaBroker:
         apply_types=False,
         graceful_timeout=15.0,
         metadata_max_age_ms=30_000,
-        logger=None,
+        logger=broker_log(),
     )
 
 

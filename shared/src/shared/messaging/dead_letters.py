@@ -1,4 +1,4 @@
-"""Dead letters: what could not be taken is kept, with origin and reason, and the stream goes on (domain.md section 7)."""
+"""Dead letters: what cannot be taken is kept, with origin and reason, and the stream goes on (domain.md section 7)."""
 
 import hashlib
 from collections.abc import Sequence
@@ -52,9 +52,10 @@ async def write(work: UnitOfWork, service: str, refusals: Sequence[Refusal]) -> 
 
 def _queue(work: UnitOfWork, service: str, dead_letter_id: str, refusal: Refusal) -> None:
     record = refusal.record
+    errors = list(refusal.errors) or [{"field": "", "message": refusal.reason}]  # the empty field: the whole value
     why = {
         "dl_reason": refusal.reason,
-        "dl_errors": orjson.dumps(list(refusal.errors)).decode(),
+        "dl_errors": orjson.dumps(errors).decode(),
         "dl_topic": record.topic,
         "dl_partition": str(record.partition),
         "dl_offset": str(record.offset),

@@ -5,6 +5,7 @@ answers to `reply_to` headers unless told otherwise; a test walks all subscriber
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -13,10 +14,10 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faststream import AckPolicy
-from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
-from shared.messaging.batches import BatchProcessor, Line
+from shared.messaging.batches import BatchNotTakenError, BatchProcessor, Line
 from shared.telemetry import metrics
 
 BATCH_TIMEOUT_MS: Final = 20
@@ -30,9 +31,25 @@ STUCK_SECONDS_MAX: Final = 60.0
 log = structlog.get_logger(__name__)
 
 
-async def keep_body(message: Any) -> Any:
-    """Leave the body alone: records are read one by one, by the kit."""
-    return message.body
+async def keep_records(message: Any) -> Any:
+    """Decode nothing: the handler gets the records as they came, and reads them one by one."""
+    return message.raw_message
+
+
+class _QuietLog(logging.Filter):
+    """Drops FastStream's traceback of a batch that was given back on purpose: the kit has said why."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], BatchNotTakenError))
+
+
+def broker_log() -> logging.Logger:
+    """FastStream's own log: warnings and errors only, without what the kit has said already."""
+    logger = logging.getLogger("faststream.lines")
+    logger.setLevel(logging.WARNING)
+    if not logger.filters:
+        logger.addFilter(_QuietLog())
+    return logger
 
 
 class Consumer:
@@ -45,7 +62,7 @@ class Consumer:
         self.group = group
         self._processor = processor
 
-        async def keep_records(records: Sequence["ConsumerRecord[bytes, bytes]"]) -> KafkaAckableMessage:
+        async def wrap_records(records: Sequence["ConsumerRecord[bytes, bytes]"]) -> KafkaAckableMessage:
             first = records[0]
             return KafkaAckableMessage(
                 body=[record.value for record in records],
@@ -72,12 +89,12 @@ class Consumer:
             max_poll_interval_ms=POLL_INTERVAL_MS_MAX,
             fetch_max_bytes=FETCH_BYTES_MAX,
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
-            parser=keep_records,
-            decoder=keep_body,
+            parser=wrap_records,
+            decoder=keep_records,
         )
 
-        async def take(message: KafkaMessage) -> None:
-            await processor.take(message.raw_message)
+        async def take(records: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
+            await processor.take(records)
 
         self.subscriber(take)
 
