@@ -110,8 +110,9 @@ def test_an_event_is_not_queued_for_its_own_job() -> None:
 
 def test_an_event_whose_project_or_budget_is_gone_is_incomplete() -> None:
     event = make_event(make_item("i1", "100", "b1"))
-    assert codes_of(refused(decide(event, None)).reasons) == ("incomplete",)
-    assert codes_of(refused(decide(event, make_cap())).reasons) == ("incomplete",)
+    removed = replace(make_budget("b1", "1000", capped=False), removed=True)
+    for cap in (None, make_cap(), make_cap("10000", "9700", removed)):
+        assert codes_of(refused(decide(event, cap)).reasons) == ("incomplete",)
 
 
 def test_a_project_on_hold_holds_its_events() -> None:
@@ -166,6 +167,11 @@ def test_a_tracked_project_counts_other_currencies_apart() -> None:
     assert [(entry.currency, entry.released_after) for entry in outcome.ledger_entries] == [
         ("EUR", Decimal(400))
     ]
+
+
+def test_a_budget_that_was_removed_caps_nothing() -> None:
+    cap = make_cap("10000", "9700", replace(make_budget("b1", "100"), removed=True))
+    assert isinstance(decide(make_event(make_item("i1", "100")), cap), Released)
 
 
 def test_auto_cap_billing_alone_enforces_nothing() -> None:

@@ -1,5 +1,6 @@
 """Undoing releases: which events, and what the ledger gives back (domain.md section 2, Revert)."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -75,3 +76,9 @@ def test_a_revert_gives_back_exactly_what_the_release_took() -> None:
         ("b1", Decimal(-93)),
     ]
     assert booking.cap == cap
+
+
+def test_what_a_removed_budget_holds_is_given_back_too() -> None:
+    removed = replace(make_budget("b1", "100", "7"), removed=True)
+    booking = book_revert(make_event(make_item("i1", "5", "b1")), make_cap("0", "5", removed))
+    assert booking.cap.budgets["b1"] == replace(removed, released={"GBP": Decimal(2)})

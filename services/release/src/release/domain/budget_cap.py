@@ -12,7 +12,7 @@ from shared.money import ZERO
 
 def is_over(budget: BudgetCap, asked: Decimal, currency: str) -> bool:
     """Whether a capped budget would be passed (released + asked > amount + tolerance); never by 0 or less."""
-    if not budget.apply_billing_cap or asked <= ZERO:
+    if not budget.capped or asked <= ZERO:
         return False
     return budget.released_in(currency) + asked > budget.amount + budget.tolerance.amount
 

@@ -80,9 +80,7 @@ class CapCase:
         )
 
     def _capped_budgets(self) -> list[BudgetCap]:
-        return [
-            budget for budget_id in self.asked if (budget := self.cap.budgets[budget_id]).apply_billing_cap
-        ]
+        return [budget for budget_id in self.asked if (budget := self.cap.budgets[budget_id]).capped]
 
     def _decision(
         self,

@@ -11,7 +11,7 @@ from shared.money import format_amount
 
 def configuration_conflict(cap: ProjectCap) -> Reason:
     """The project is capped at both levels."""
-    budget_ids = sorted(budget.budget_id for budget in cap.budgets.values() if budget.apply_billing_cap)
+    budget_ids = sorted(budget.budget_id for budget in cap.budgets.values() if budget.capped)
     return Reason(
         "cap_configuration_conflict",
         f"Project {cap.project_id} enforces its own cap and has capped budgets ({', '.join(budget_ids)}): "

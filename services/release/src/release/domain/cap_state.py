@@ -10,13 +10,22 @@ from shared.money import ZERO
 
 @dataclass(frozen=True, slots=True)
 class BudgetCap:
-    """One budget: its amount in the project's currency, whether it is capped, and its released totals by currency."""
+    """One budget: its amount in the project's currency, whether it is capped, and its released totals by currency.
+
+    `removed` where the project no longer has it: then it caps nothing, and is kept for what the ledger says of it.
+    """
 
     budget_id: str
     amount: Decimal
     apply_billing_cap: bool
     released: Mapping[str, Decimal] = field(default_factory=dict)
     tolerance: Tolerance = NO_TOLERANCE
+    removed: bool = False
+
+    @property
+    def capped(self) -> bool:
+        """Whether the budget may refuse."""
+        return self.apply_billing_cap and not self.removed
 
     def released_in(self, currency: str) -> Decimal:
         """The released total in this currency."""
@@ -57,7 +66,7 @@ class ProjectCap:
     @property
     def has_capped_budget(self) -> bool:
         """Whether any of the project's budgets is capped, used or not."""
-        return any(budget.apply_billing_cap for budget in self.budgets.values())
+        return any(budget.capped for budget in self.budgets.values())
 
     @property
     def conflict(self) -> bool:

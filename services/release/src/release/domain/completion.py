@@ -125,8 +125,9 @@ def _complete_head(event: BillingEvent, known: KnownSources, company_source: Com
         if company_source is CompanySource.PROJECT:
             company_id = place
         else:
-            sources.add(Source(company_source, place))
-            company_id = known.companies.only_one_at(Source(company_source, place))
+            source = Source(company_source.value, place)
+            sources.add(source)
+            company_id = known.companies.only_one_at(source)
         if company_id is not None:
             filled["company_id"] = company_source.value
     if currency is None and company_id is not None:

@@ -40,7 +40,10 @@ def refusal_by_stage(event: BillingEvent, request: ReleaseRequest) -> Reason | N
 
 def has_all_budgets(event: BillingEvent, cap: ProjectCap) -> bool:
     """Whether the project still has every budget that an item names; without one the event is incomplete again."""
-    return all(item.budget_id is None or item.budget_id in cap.budgets for item in event.items)
+    named = (item.budget_id for item in event.items if item.budget_id is not None)
+    return all(
+        (budget := cap.budgets.get(budget_id)) is not None and not budget.removed for budget_id in named
+    )
 
 
 def refusals_beside_caps(

@@ -107,7 +107,7 @@ class Companies:
         for company in by_id.values():
             for source in (CompanySource.REGION, CompanySource.PRACTICE, CompanySource.GROUP):
                 for place in company.places(source):
-                    key = Source(source, place)
+                    key = Source(source.value, place)
                     by_place[key] = (*by_place.get(key, ()), company.company_id)
         return cls(by_id, by_place)
 
@@ -139,5 +139,5 @@ def sources_touched_by_company(before: Company | None, after: Company) -> frozen
     touched = {Source("company", after.company_id)}
     for company in (after,) if before is None else (before, after):
         for source in (CompanySource.REGION, CompanySource.PRACTICE, CompanySource.GROUP):
-            touched.update(Source(source, place) for place in company.places(source))
+            touched.update(Source(source.value, place) for place in company.places(source))
     return frozenset(touched)
