@@ -224,7 +224,7 @@ _BILLING_EVENT: Final[Body] = {
     "root_id": "BE-1",
     "made_by_cap": False,
     "on_hold": False,
-    "conflict": None,
+    "conflict": False,
     "missing": [],
     "filled": {"account_id": "project", "company_id": "project", "billing_event_currency": "company"},
     "fields": {"any": "custom fields"},
@@ -276,6 +276,13 @@ _JOB: Final[Body] = {
     "failed": 1,
     "failures": [{"billing_event_id": "BE-2", "reasons": [_REASON]}],
     "starter": _STARTER,
+}
+
+_RECONCILIATION: Final[Body] = {
+    "reconciliation_id": "RC-1",
+    "time": "2026-11-30T10:00:00Z",
+    "checks": [{"check": "ledger", "balanced": False, "differences": [{"project_id": "P-100"}]}],
+    "starter": None,
 }
 
 _RELEASE_FACTS: Final[dict[str, Body]] = {
@@ -348,6 +355,13 @@ _RELEASE_FACTS: Final[dict[str, Body]] = {
         "alert_recipient": "pm@example.com",
         "starter": _STARTER,
     },
+    "release.cap.configuration-conflict.v1": {
+        "project_id": "P-100",
+        "version": 3,
+        "budget_ids": ["B-1"],
+        "starter": None,
+    },
+    "release.reconciliation.difference-found.v1": _RECONCILIATION,
     "release.job.started.v1": {**_JOB, "status": "running"},
     "release.job.progressed.v1": {**_JOB, "status": "running"},
     "release.job.completed.v1": _JOB,
@@ -363,13 +377,12 @@ _DOCUMENT: Final[Body] = {
     "currency": "GBP",
     "billing_event_currency": "GBP",
     "account": {
-        "account_id": "A-1",
+        "id": "A-1",
         "name": "Port Authority",
         "tax_id": "GB123456789",
-        "billing_email": "ap@example.com",
         "address": _ADDRESS,
     },
-    "company": {"company_id": "C-UK", "name": "Survey Ltd", "tax_id": "GB987654321", "address": _ADDRESS},
+    "company": {"id": "C-UK", "name": "Survey Ltd", "tax_id": "GB987654321", "address": _ADDRESS},
     "engagement": "ENG-7",
     "customer_reference": "PO 4711",
     "billing_event_ids": ["BE-1"],
@@ -390,26 +403,28 @@ _DOCUMENT: Final[Body] = {
             "tax_rate": "20",
         }
     ],
-    "taxes": [{"category": "S", "rate": "20", "taxable": "100.00", "tax": "20.00"}],
+    "taxes": [{"category": "S", "rate": "20", "taxable": "100.00", "tax": "20.00", "reason": None}],
     "total_net": "100.00",
     "total_tax": "20.00",
     "total_gross": "120.00",
-    "excluded_items": [
-        {"billing_event_id": "BE-1", "billing_event_item_id": "BEI-2", "reasons": [_REASON]},
-    ],
+    "excluded_items": ["BEI-2"],
     "corrects_document_id": None,
+    "mirrors_document_id": None,
+    "additional_fields": {"cost_centre": "North"},
     "starter": _STARTER,
 }
 _PROCESS_RUN: Final[Body] = {
     "process_run_id": "PR-1",
     "kind": "release_and_invoice",
     "status": "completed_with_errors",
+    "name": "Release and invoice J-1",
     "job_id": "J-1",
     "billing_run_id": None,
     "invoices": 1,
     "credit_notes": 0,
     "not_passed": 1,
     "already_done": 0,
+    "at_once": False,
     "totals": {"GBP": {"invoices": "100.00", "credit_notes": "0.00"}},
     "first_reasons": [{"billing_event_id": "BE-2", "reasons": [_REASON]}],
     "additional_recipients": ["a@example.com"],
@@ -488,6 +503,7 @@ _ACCOUNTING_FACTS: Final[dict[str, Body]] = {
         "reasons": [{"code": "claimed_by_run", "message": "Claimed by R-1.", "detail": None}],
         "starter": _STARTER,
     },
+    "accounting.reconciliation.difference-found.v1": _RECONCILIATION,
     "accounting.process-run.started.v1": {**_PROCESS_RUN, "status": "in_progress"},
     "accounting.process-run.progressed.v1": {**_PROCESS_RUN, "status": "in_progress"},
     "accounting.process-run.completed.v1": _PROCESS_RUN,

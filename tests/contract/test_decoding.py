@@ -1,6 +1,7 @@
 """Bytes become a checked body or one ContractError, whatever they are (domain.md section 7)."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -168,9 +169,5 @@ def mutated_messages(draw: st.DrawFn) -> tuple[str, bytes]:
 @settings(max_examples=500, deadline=None)
 def test_mutated_messages_are_read_or_refused(message: tuple[str, bytes]) -> None:
     name, value = message
-    try:
-        body = decode_body(CATALOGUE[name], value)
-    except ContractError as refused:
-        assert refused.reason
-    else:
-        assert "\\u0000" not in body.model_dump_json(exclude={"billing_event": {"conflict"}})
+    with suppress(ContractError):
+        assert "\\u0000" not in decode_body(CATALOGUE[name], value).model_dump_json()

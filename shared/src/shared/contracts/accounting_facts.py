@@ -97,17 +97,22 @@ class ProcessRunTotals(Reader):
 
 
 class ProcessRunFact(Fact):
-    """`accounting.process-run.started.v1`, `.progressed.v1`, `.completed.v1`: a process run's figures so far."""
+    """`accounting.process-run.started.v1`, `.progressed.v1`, `.completed.v1`: a process run's figures so far.
+
+    `at_once`: a single event was passed at once, which is told without a mail (domain.md section 4).
+    """
 
     process_run_id: Id
     kind: Code
     status: ProcessRunStatus
+    name: Name = ""
     job_id: Id | None = None
     billing_run_id: Id | None = None
     invoices: Count = 0
     credit_notes: Count = 0
     not_passed: Count = 0
     already_done: Count = 0
+    at_once: bool = False
     totals: dict[CurrencyCode, ProcessRunTotals] = Field(default_factory=dict, max_length=CURRENCIES_MAX)
     first_reasons: list[BillingEventReasons] = Field(default_factory=list, max_length=FIRST_MAX)
     additional_recipients: list[Email] = Field(default_factory=list, max_length=RECIPIENTS_MAX)

@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, model_validator
 
 from shared.contracts.base import (
     ITEMS_MAX,
@@ -59,7 +59,10 @@ class BillingEventItem(Reader):
 
 
 class BillingEvent(Reader):
-    """A billing event as the release service has completed it (domain.md section 1)."""
+    """A billing event as the release service has completed it (domain.md section 1).
+
+    `conflict`: its project is capped at both levels, so that nothing above 0 is released (domain.md section 3).
+    """
 
     billing_event_id: Id
     version: Version
@@ -87,7 +90,7 @@ class BillingEvent(Reader):
     root_id: Id | None = None
     made_by_cap: bool = False
     on_hold: bool = False
-    conflict: JsonValue = None
+    conflict: bool = False
     missing: list[Code] = Field(default_factory=list, max_length=100)
     filled: dict[Code, Code] = Field(default_factory=dict, max_length=100)
     fields: CustomFields = Field(default_factory=dict)

@@ -16,35 +16,24 @@ from shared.contracts.base import (
     check_minor_units_in_list,
 )
 from shared.contracts.decimals import Amount, Percentage, Quantity, TotalAmount, UnitPrice
-from shared.contracts.facts import Fact, Reasons
+from shared.contracts.facts import Fact
 from shared.contracts.selections import DocumentKind
 
 LINES_MAX = 100_000
 TAXES_MAX = 1_000
+FIELDS_MAX = 200
 
 DocumentStatus = Literal["draft", "validated", "cancelled"]
 TaxCategory = Name
 
 
 class Party(Reader):
-    """An account or a company as it was when the document was made."""
+    """The account or the company as it was when the document was made."""
 
+    id: Id
     name: Name = ""
     tax_id: Name | None = None
     address: Address = Field(default_factory=Address)
-
-
-class Account(Party):
-    """The customer."""
-
-    account_id: Id
-    billing_email: Name | None = None
-
-
-class Company(Party):
-    """The seller."""
-
-    company_id: Id
 
 
 class DocumentLine(Reader):
@@ -69,25 +58,22 @@ class DocumentTax(Reader):
     rate: Percentage
     taxable: TotalAmount
     tax: TotalAmount
-
-
-class ExcludedItem(Reader):
-    """An item that was left out, and why."""
-
-    billing_event_id: Id
-    billing_event_item_id: Id
-    reasons: Reasons = Field(default_factory=list)
+    reason: Description | None = None
 
 
 class Document(Fact):
-    """`accounting.document.drafted.v1`, `.validated.v1`, `.cancelled.v1`: the whole document with its lines."""
+    """`accounting.document.drafted.v1`, `.validated.v1`, `.cancelled.v1`: the whole document with its lines.
+
+    `excluded_items`: ids of the items that were left out. `corrects_document_id`: the document that it corrects;
+    `mirrors_document_id`: the one that it takes back whole. `additional_fields`: what the company's mappings added.
+    """
 
     document_id: Id
     kind: DocumentKind
     status: DocumentStatus
     currency: CurrencyCode
-    account: Account
-    company: Company
+    account: Party
+    company: Party
     billing_event_ids: list[Id] = Field(min_length=1, max_length=LINES_MAX)
     lines: list[DocumentLine] = Field(max_length=LINES_MAX)
     taxes: list[DocumentTax] = Field(max_length=TAXES_MAX)
@@ -103,8 +89,10 @@ class Document(Fact):
     billing_run_id: Id | None = None
     process_run_id: Id | None = None
     job_id: Id | None = None
-    excluded_items: list[ExcludedItem] = Field(default_factory=list, max_length=LINES_MAX)
+    excluded_items: list[Id] = Field(default_factory=list, max_length=LINES_MAX)
     corrects_document_id: Id | None = None
+    mirrors_document_id: Id | None = None
+    additional_fields: dict[Name, Description | None] = Field(default_factory=dict, max_length=FIELDS_MAX)
 
     @model_validator(mode="after")
     def _check_amounts(self) -> Self:

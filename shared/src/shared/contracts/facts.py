@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.contracts.base import MESSAGE_IDS_MAX, Code, Description, Id, Part, Reader, Starter
+from shared.contracts.base import MESSAGE_IDS_MAX, Code, Description, Id, Instant, Part, Reader, Starter
 from shared.contracts.custom_fields import CustomFields
 
 REASONS_MAX = 1_000
@@ -35,6 +35,22 @@ class PartedFact(Fact):
 
     part: Part = 1
     parts: Part = 1
+
+
+class ReconciliationCheck(Reader):
+    """One check of a reconciliation, and the first differences that it found (domain.md section 6)."""
+
+    check: Code
+    balanced: bool
+    differences: list[CustomFields] = Field(default_factory=list, max_length=FIRST_MAX)
+
+
+class ReconciliationDifferenceFound(Fact):
+    """`<service>.reconciliation.difference-found.v1`: the books of a service do not balance."""
+
+    reconciliation_id: Id
+    time: Instant
+    checks: list[ReconciliationCheck] = Field(min_length=1, max_length=FIRST_MAX)
 
 
 class BillingEventReasons(Reader):

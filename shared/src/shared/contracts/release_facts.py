@@ -166,6 +166,14 @@ class CapThresholdCrossed(Fact):
     alert_recipient: Email | None = None
 
 
+class CapConfigurationConflict(Fact):
+    """`release.cap.configuration-conflict.v1`: a project is capped at both levels (domain.md section 3)."""
+
+    project_id: Id
+    version: Version
+    budget_ids: FactIds = Field(default_factory=list)
+
+
 class ReleaseJobFact(Fact):
     """`release.job.started.v1`, `.progressed.v1`, `.completed.v1`: a job's figures so far; the first failures."""
 
