@@ -61,7 +61,10 @@ def find_jars(cache: Path, say: Say) -> list[Path]:
 
 def _fetch(folder: Path, say: Say) -> None:
     reasons = []
-    for name, fetch in (("mvn", _fetch_by_maven), ("jgo", _fetch_by_jgo)):
+    ways = [("jgo", _fetch_by_jgo)]
+    if shutil.which("mvn") is not None:  # it knows the machine's mirrors and credentials
+        ways.insert(0, ("mvn", _fetch_by_maven))
+    for name, fetch in ways:
         with tempfile.TemporaryDirectory(dir=folder.parent) as work:
             jars = Path(work) / "jars"
             jars.mkdir()
@@ -78,12 +81,9 @@ def _fetch(folder: Path, say: Say) -> None:
 
 
 def _fetch_by_maven(work: Path, jars: Path) -> None:
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise UnavailableError("not on the PATH")
     pom = work / "pom.xml"
     pom.write_bytes((FILES / "kafka-pom.xml").read_bytes())
-    command = [maven, "-q", "-B", "-C", "-f", str(pom), f"-Dmaven.repo.local={work / 'repository'}"]
+    command = ["mvn", "-q", "-B", "-C", "-f", str(pom), f"-Dmaven.repo.local={work / 'repository'}"]
     command += ["dependency:copy-dependencies", f"-DoutputDirectory={jars}", "-DincludeScope=runtime"]
     try:
         subprocess.run(

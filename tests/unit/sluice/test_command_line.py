@@ -1,0 +1,168 @@
+"""The commands' answers and exit codes (contract.md section 3): 0 done, 1 failed, 2 usage."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from sluice.main import app
+from sluice.state import State
+from sluice.tokens import ensure_key
+
+REFUSAL = {
+    "title": "Refused",
+    "code": "refused",
+    "reasons": [{"code": "on_hold", "message": "It is on hold.", "detail": {}}],
+    "preview": None,
+}
+
+
+class Stand(ThreadingHTTPServer):
+    """A stand-in for a service: answers by path, and keeps what it was asked."""
+
+    def __init__(self, answers: dict[str, tuple[int, Any]]) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, str, Any]] = []
+        self.tokens: set[str | None] = set()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Stand
+
+    def do_GET(self) -> None:
+        self._answer("GET", None)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer("POST", json.loads(body))
+
+    def _answer(self, method: str, body: Any) -> None:
+        self.server.asked.append((method, self.path, body))
+        self.server.tokens.add(self.headers["Authorization"])
+        status, answer = self.server.answers[self.path.partition("?")[0]]
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Say nothing."""
+
+
+@pytest.fixture
+def stand(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
+    server = Stand({})
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("SLUICE_TOKEN", "secret")
+    for service in ("RELEASE", "ACCOUNTING_CONNECTOR", "BILLING_RUNS"):
+        monkeypatch.setenv(f"SLUICE_{service}_URL", server.url)
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def sluice(*arguments: str) -> tuple[int, str, str]:
+    """Run the command: exit code, standard output, standard error."""
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_released_event_is_told_and_the_token_is_sent(stand: Stand) -> None:
+    stand.answers["/billing-events/BE-1/release"] = (200, {"outcome": "released", "adjustments": []})
+    code, output, _ = sluice("release", "BE-1", "--on-cap", "split", "--json")
+    assert code == 0
+    assert json.loads(output)["outcome"] == "released"
+    assert stand.asked == [("POST", "/billing-events/BE-1/release", {"on_cap": "split"})]
+    assert stand.tokens == {"Bearer secret"}
+
+
+def test_a_refusal_exits_with_1_and_its_reasons(stand: Stand) -> None:
+    stand.answers["/billing-events/BE-1/release"] = (409, REFUSAL)
+    code, output, complaint = sluice("release", "BE-1", "--json")
+    assert code == 1
+    assert json.loads(output) == REFUSAL
+    assert "on_hold" in complaint
+
+
+def test_a_job_takes_exactly_one_way_to_say_what_is_meant(stand: Stand) -> None:
+    assert sluice("job", "start")[0] == 2
+    assert sluice("job", "start", "--event", "BE-1", "--project", "P-1")[0] == 2
+    assert stand.asked == []
+
+
+def test_a_job_is_started_over_a_filter_and_waited_for(stand: Stand) -> None:
+    ended = {"job_id": "J-1", "status": "completed", "released": 2, "failed": 1, "failures": []}
+    stand.answers["/release-jobs"] = (202, {"job_id": "J-1", "status": "queued"})
+    stand.answers["/release-jobs/J-1"] = (200, ended)
+    code, output, _ = sluice(
+        "job", "start", "--project", "P-1", "--date-from", "2026-11-01", "--wait", "--json"
+    )
+    assert code == 1, "events failed"
+    assert json.loads(output) == ended
+    select = {"filter": {"project_id": "P-1", "date_from": "2026-11-01"}}
+    assert stand.asked[0] == (
+        "POST",
+        "/release-jobs",
+        {"select": select, "mode": "background", "and_invoice": False},
+    )
+
+
+def test_a_list_is_read_page_by_page_up_to_the_limit(stand: Stand) -> None:
+    stand.answers["/release-jobs"] = (200, {"items": [{"job_id": "J-1"}], "next_cursor": "more"})
+    code, output, _ = sluice("job", "list", "--limit", "3", "--json")
+    assert code == 0
+    assert len(json.loads(output)["items"]) == 3
+    assert "cursor=more" in stand.asked[1][1]
+
+
+@pytest.mark.parametrize(("balanced", "code"), [(True, 0), (False, 1)])
+def test_reconcile_fails_unless_the_books_balance(stand: Stand, balanced: bool, code: int) -> None:
+    report = {"balanced": balanced, "checks": [{"check": "ledger", "balanced": balanced, "differences": []}]}
+    stand.answers["/reconciliation"] = (200, report)
+    found, output, _ = sluice("reconcile", "--json")
+    assert found == code
+    assert json.loads(output)["balanced"] is balanced
+
+
+def test_a_service_that_is_away_is_a_failure_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_TOKEN", "secret")
+    monkeypatch.setenv("SLUICE_RELEASE_URL", "http://127.0.0.1:9")
+    code, _, complaint = sluice("release", "BE-1")
+    assert code == 1
+    assert "cannot be reached" in complaint
+
+
+def test_usage_errors_exit_with_2(tmp_path: Path) -> None:
+    assert sluice("up", "--ephemeral", "--data", str(tmp_path))[0] == 2
+    assert sluice("up", "--broker", "rabbit")[0] == 2
+    assert sluice("token", "--scopes", "everything", "--user", "u1")[0] == 2
+    assert sluice("dead-letters", "list", "nobody")[0] == 2
+    assert sluice("dead-letters", "replay", "release")[0] == 2
+    assert sluice("dead-letters", "show", "release", "first")[0] == 2
+
+
+def test_a_token_is_printed_for_the_system_in_a_folder(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.prepare()
+    ensure_key(state)
+    code, output, _ = sluice("token", "--scopes", "alerts:read", "--user", "u1", "--data", str(tmp_path))
+    assert code == 0
+    assert output.count(".") == 2
+    assert (
+        sluice("token", "--scopes", "alerts:read", "--user", "u1", "--data", str(tmp_path / "none"))[0] == 1
+    )
