@@ -35,6 +35,10 @@ on conflict (line, topic, partition) do update set
   ignored = position.ignored + excluded.ignored
 """
 
+_REACHED: Final = """
+select topic, partition, next_offset from consumed_positions where line = $1 order by topic, partition for update
+"""
+
 Handler = Callable[[UnitOfWork, Sequence[Message]], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
@@ -182,11 +186,17 @@ class BatchProcessor:
         ):
             for record in group:
                 outcomes[(record.topic, record.partition, record.offset)] = place
+        reached = {
+            (row["topic"], row["partition"]): row["next_offset"]
+            for row in await work.connection.fetch(_REACHED, self._line.name)
+        }
         counts: dict[tuple[str, int], list[int]] = {}
         for record in records:
-            row = counts.setdefault((record.topic, record.partition), [0, 0, 0, 0, 0])
+            key = (record.topic, record.partition)
+            row = counts.setdefault(key, [0, 0, 0, 0, 0])
             row[0] = max(row[0], record.offset + 1)
-            row[1 + outcomes.get((record.topic, record.partition, record.offset), 0)] += 1
+            if record.offset >= reached.get(key, 0):  # a redelivery was counted when it came first
+                row[1 + outcomes.get((*key, record.offset), 0)] += 1
         keys = sorted(counts)
         columns: list[list[Any]] = [[key[0] for key in keys], [key[1] for key in keys]]
         columns += [[counts[key][index] for key in keys] for index in range(5)]

@@ -52,7 +52,9 @@ async def write(work: UnitOfWork, service: str, refusals: Sequence[Refusal]) -> 
 
 def _queue(work: UnitOfWork, service: str, dead_letter_id: str, refusal: Refusal) -> None:
     record = refusal.record
-    errors = list(refusal.errors) or [{"field": "", "message": refusal.reason}]  # the empty field: the whole value
+    errors = list(refusal.errors) or [
+        {"field": "", "message": refusal.reason}
+    ]  # the empty field: the whole value
     why = {
         "dl_reason": refusal.reason,
         "dl_errors": orjson.dumps(errors).decode(),
