@@ -86,7 +86,7 @@ create index business_records_parent on business_records (parent_kind, parent_re
   where parent_record_id is not null;
 
 create table billing_events (
-  billing_event_id text primary key,
+  billing_event_id text collate "C" primary key,
   version bigint not null,
   project_id text not null,
   batch_id text,
@@ -108,8 +108,8 @@ create table billing_events (
   on_hold boolean not null default false,
   summary_amount numeric not null,
   item_count integer not null,
-  origin_id text,
-  root_id text,
+  origin_id text collate "C",
+  root_id text collate "C",
   made_by_cap boolean not null default false,
   queued_by text,
   released_at timestamptz,
@@ -133,7 +133,7 @@ create index billing_events_root on billing_events (root_id) where root_id is no
 create index billing_events_queued_by on billing_events (queued_by) where queued_by is not null;
 
 create table billing_event_items (
-  billing_event_id text not null references billing_events on delete cascade,
+  billing_event_id text collate "C" not null references billing_events on delete cascade,
   item_id text not null,
   created_at timestamptz not null,
   category text not null,
@@ -155,17 +155,30 @@ create table billing_event_items (
 create index billing_event_items_record on billing_event_items (business_record_id, category)
   where business_record_id is not null;
 
--- A delete that came before its event, and the highest version of an event that PSA has deleted.
+-- A delete that came before its event.
 create table deleted_billing_events (
-  billing_event_id text primary key,
+  billing_event_id text collate "C" primary key,
   version bigint not null,
   received_at timestamptz not null default now()
 );
 
+-- Sources that have arrived or changed, until the events that depend on them have been looked for: not before every
+-- transaction has ended that may have read the source as it was.
+create table source_changes (
+  change_id bigint generated always as identity primary key,
+  kind text not null,
+  source_id text not null,
+  correlation_id text,
+  causation_id text,
+  traceparent text
+);
+
 -- Events to complete again, since a source of theirs has arrived or changed.
 create table completions_due (
-  billing_event_id text primary key,
-  starter jsonb,
+  billing_event_id text collate "C" primary key,
+  correlation_id text,
+  causation_id text,
+  traceparent text,
   due_since timestamptz not null default now()
 );
 
@@ -196,7 +209,7 @@ create table cap_ledger (
   recorded_at timestamptz not null default now(),
   project_id text not null,
   budget_id text,
-  billing_event_id text not null,
+  billing_event_id text collate "C" not null,
   act text not null check (act in ('release', 'revert')),
   amount numeric not null,
   currency text not null,
@@ -210,7 +223,7 @@ create unique index cap_ledger_once on cap_ledger (billing_event_id, act, coales
 
 create table billing_event_history (
   entry_id bigint generated always as identity primary key,
-  billing_event_id text not null,
+  billing_event_id text collate "C" not null,
   recorded_at timestamptz not null default now(),
   what text not null,
   actor jsonb,
@@ -222,7 +235,7 @@ create index billing_event_history_event on billing_event_history (billing_event
 
 create table release_jobs (
   job_id text primary key,
-  mode text not null,
+  mode text not null check (mode in ('background', 'auto', 'quick')),
   and_invoice boolean not null,
   dry_run boolean not null default false,
   selection jsonb not null,
@@ -241,26 +254,30 @@ create table release_jobs (
   failure text,
   created_at timestamptz not null default now(),
   started_at timestamptz,
+  worked_at timestamptz not null default now(),
   ended_at timestamptz
 );
-create index release_jobs_open on release_jobs (created_at, job_id) where status in ('queued', 'running');
+-- The job that was worked on longest ago comes next, so that a long one does not keep the others waiting.
+create index release_jobs_open on release_jobs (worked_at, job_id) where status in ('queued', 'running');
 create index release_jobs_created on release_jobs (created_at, job_id);
 
 create table release_job_events (
   job_id text not null references release_jobs,
   place integer not null,
-  billing_event_id text not null,
+  billing_event_id text collate "C" not null,
   result text not null default 'pending' check (result in ('pending', 'ok', 'error')),
-  new_billing_event_id text,
+  new_billing_event_id text collate "C",
   reasons jsonb,
   decided_at timestamptz,
   primary key (job_id, place),
   unique (job_id, billing_event_id)
 );
+create index release_job_events_failed on release_job_events (job_id, place) where result = 'error';
 
 -- Commands for what is not known yet; refused when their deadline passes (contract.md section 1).
 create table waiting_commands (
-  message_id text primary key,
+  place bigint generated always as identity primary key,
+  message_id text not null,
   target_id text not null,
   type text not null,
   body jsonb not null,
@@ -274,10 +291,11 @@ create index waiting_commands_deadline on waiting_commands (deadline);
 
 grant select, insert, update on projects, accounts, companies, exchange_rates, business_records, billing_events,
   deleted_billing_events, project_totals, budget_totals, release_jobs, release_job_events to sluice_release;
-grant select, insert, update, delete on budgets, billing_event_items, completions_due, waiting_commands to sluice_release;
+grant select, insert, update, delete on budgets, billing_event_items, source_changes, completions_due,
+  waiting_commands to sluice_release;
 grant select, insert on cap_ledger, billing_event_history to sluice_release;
 
 -- migrate:down
 drop table waiting_commands, release_job_events, release_jobs, billing_event_history, cap_ledger, budget_totals,
-  project_totals, completions_due, deleted_billing_events, billing_event_items, billing_events, business_records,
-  exchange_rates, companies, accounts, budgets, projects;
+  project_totals, completions_due, source_changes, deleted_billing_events, billing_event_items, billing_events,
+  business_records, exchange_rates, companies, accounts, budgets, projects;

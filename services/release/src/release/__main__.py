@@ -1,0 +1,5 @@
+"""`python -m release` runs the release service."""
+
+from release.main import main
+
+main()

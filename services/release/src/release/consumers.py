@@ -1,0 +1,67 @@
+"""The streams that the release service reads: what PSA sends, and commands."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Final
+
+from release.domain.sources import CompanySource
+from release.handlers.arrival import take_billing_events
+from release.handlers.commands import Command, CommandHandler
+from release.handlers.sources import take_sources
+from release.handlers.waiting import keep_waiting, take_up
+from shared.contracts import topics
+from shared.contracts.catalogue import message_types_of
+from shared.database.database import Database
+from shared.database.unit_of_work import UnitOfWork
+from shared.messaging.batches import Line
+from shared.messaging.message import Message
+
+PSA_TOPICS: Final = (
+    topics.PSA_PROJECTS,
+    topics.PSA_ACCOUNTS,
+    topics.PSA_COMPANIES,
+    topics.PSA_EXCHANGE_RATES,
+    topics.PSA_BUSINESS_RECORDS,
+    topics.PSA_BILLING_EVENTS,
+)
+
+
+def psa_line(company_source: CompanySource) -> Line:
+    """All that PSA sends, in one line: what a batch says of sources is known to its billing events."""
+
+    async def handle(work: UnitOfWork, messages: Sequence[Message]) -> None:
+        await take_sources(work, messages)
+        await take_billing_events(work, messages, company_source)
+
+    types = frozenset(entry.type for topic in PSA_TOPICS for entry in message_types_of(topic))
+    return Line("psa", PSA_TOPICS, types, handle)
+
+
+class Commands:
+    """The commands to the release service, each type with its handler."""
+
+    def __init__(self, handlers: Mapping[str, CommandHandler], *, wait_seconds: float) -> None:
+        self._handlers = handlers
+        self._wait_seconds = wait_seconds
+
+    def line(self) -> Line:
+        """The line of the commands."""
+        return Line("commands", (topics.RELEASE_COMMANDS,), frozenset(self._handlers), self._handle)
+
+    async def _handle(self, work: UnitOfWork, messages: Sequence[Message]) -> None:
+        await self._do(work, await keep_waiting(work, messages, wait_seconds=self._wait_seconds))
+
+    async def take_up_waiting(self, database: Database) -> bool:
+        """A worker's step: do commands whose events have come, refuse those whose time is over."""
+
+        async def step(work: UnitOfWork) -> bool:
+            ready, taken = await take_up(work)
+            await self._do(work, ready)
+            return taken > 0
+
+        return await database.run(step)
+
+    async def _do(self, work: UnitOfWork, commands: Sequence[Command]) -> None:
+        # In their order; neighbours of the same handler together, so that they cost a handful of statements.
+        for handler, group in groupby(commands, key=lambda command: self._handlers[command.type]):
+            await handler(work, list(group))
