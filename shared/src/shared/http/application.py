@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from shared.database.database import Database
 from shared.http.authorization import OPEN_PATHS, Authentication
 from shared.http.documentation import INVALID_RESPONSE, add_docs_page, complete_document
-from shared.http.failures import Edge, handle_problems
+from shared.http.edge import Edge
+from shared.http.failures import handle_problems
 from shared.http.health import HealthRegistry, health_router
 from shared.http.strictness import StrictRequests
 from shared.http.tokens import TokenVerifier
@@ -21,12 +21,6 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 
 LARGE_BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 """For routes that take lists of up to 100,000 ids."""
-
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class Application(FastAPI):
@@ -42,25 +36,6 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """The layers of the application, the edge outermost."""
         return Edge(super().build_middleware_stack())
-
-
-class ResponseHeaders:
-    """Middleware that adds the headers which keep answers out of caches and foreign pages, where there are none."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
 
 
 def create_application(
@@ -84,7 +59,7 @@ def create_application(
         description=description,
         dependencies=[Depends(StrictRequests())],
         responses=INVALID_RESPONSE,
-        middleware=[Middleware(ResponseHeaders), Middleware(Authentication, verifier=verifier)],
+        middleware=[Middleware(Authentication, verifier=verifier)],
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -1,17 +1,14 @@
-"""What goes wrong in a request, answered as a problem and logged without what was sent."""
+"""Everything that a request can raise, answered as a problem."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.database.database import is_transient
 from shared.http.problems import (
@@ -25,7 +22,6 @@ from shared.http.problems import (
     validation_failed,
 )
 from shared.http.routes import routes_of
-from shared.telemetry.logs import describe
 
 FIELD_LENGTH_MAX: Final = 200
 
@@ -34,37 +30,6 @@ _CODES: Final = {
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
 }
-
-log = structlog.get_logger(__name__)
-
-
-class Edge:
-    """The outermost layer of an application: logs what failed, and gives the last plain answers their right form."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request; an exception has been answered by the layers below and ends here, in the log."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        refused = False
-
-        async def send_as_problem(message: Message) -> None:
-            # The framework refuses a body that announces itself as too large with a line of plain text.
-            nonlocal refused
-            if message["type"] == "http.response.start" and _is_plain_413(message):
-                refused = True
-                await problem_response(_of_status(413), HTTPConnection(scope))(scope, receive, send)
-            elif not refused:
-                await send(message)
-
-        try:
-            await self.app(scope, receive, send_as_problem)
-        except Exception as error:  # noqa: BLE001 - the end of the line for whatever a request raised
-            level = log.warning if is_transient(error) else log.error
-            level("request failed", method=scope["method"], **describe(error))
 
 
 def handle_problems(application: FastAPI) -> None:
@@ -93,7 +58,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.BAD_REQUEST:  # the body could not be decoded
         return problem_response(invalid_json(), request)
-    problem = _of_status(error.status_code)
+    problem = problem_of_status(error.status_code)
     problem.headers.update(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         # Starlette names the methods of the first route with this path; RFC 9110 asks for all of them.
@@ -106,14 +71,10 @@ async def _answer_failure(request: Request, error: Exception) -> Response:
     return problem_response(unavailable() if is_transient(error) else internal_error(), request)
 
 
-def _of_status(status_code: int) -> Problem:
+def problem_of_status(status_code: int) -> Problem:
+    """The problem that says no more than an HTTP status does."""
     status = HTTPStatus(status_code)
     return Problem(status_code, _CODES.get(status, status.name.lower()), status.phrase)
-
-
-def _is_plain_413(message: Message) -> bool:
-    media_type = Headers(raw=message["headers"]).get("content-type", "")
-    return bool(message["status"] == 413 and media_type.startswith("text/plain"))
 
 
 def _field_path(location: Sequence[str | int]) -> str:
