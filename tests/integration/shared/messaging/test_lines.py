@@ -1,0 +1,218 @@
+"""Lines on a real broker: what FastStream's defaults would lose arrives (architecture.md)."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from shared.contracts import catalogue
+from shared.database.database import Database
+from shared.database.unit_of_work import UnitOfWork
+from shared.messaging import batches
+from shared.messaging.batches import Line
+from shared.messaging.message import Message
+from shared.service import make_broker, make_consumers
+from shared.settings import ServiceSettings
+from sluice.infrastructure.choose import Broker
+from support.databases import FreshDatabase
+from support.records import cloud_event_headers
+from support.topics import Topics
+from support.waiting import wait_until
+
+from .conftest import ACCOUNT, Effects, accounts_of, dead_letters_of
+
+
+@pytest.fixture
+def topic(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A topic of the test's own that carries accounts."""
+    name = topics.new("psa.accounts", partitions=3)
+    entry = catalogue.CATALOGUE[ACCOUNT]
+    monkeypatch.setattr(
+        "shared.messaging.message.CATALOGUE",
+        {
+            **catalogue.CATALOGUE,
+            ACCOUNT: SimpleNamespace(type=ACCOUNT, topic=name, body_model=entry.body_model),
+        },
+    )
+    return name
+
+
+@pytest.fixture
+def settings(kafka_server: Broker, database: FreshDatabase) -> ServiceSettings:
+    return ServiceSettings(
+        kafka_bootstrap_servers=kafka_server.bootstrap_servers,
+        database_url=database.url,
+        http_port=0,
+        oidc_issuer="http://issuer.example",
+        instance_id="one",
+    )
+
+
+@pytest.fixture
+async def producer(kafka_server: Broker) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka_server.bootstrap_servers)
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+async def send_account(
+    producer: AIOKafkaProducer, topic: str, account_id: str, *extra: tuple[str, Any]
+) -> None:
+    value = json.dumps({"account_id": account_id, "version": 1}).encode()
+    headers = [*cloud_event_headers(ACCOUNT, f"id-{account_id}"), *extra]
+    await producer.send_and_wait(topic, value, key=account_id.encode(), headers=headers)
+
+
+def reading(effects: Effects, topic: str) -> Line:
+    return Line("psa", (topic,), frozenset({ACCOUNT}), effects.handle)
+
+
+async def committed(broker: Broker, topic: str, group: str) -> int:
+    """How many records the group has committed."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker.bootstrap_servers, group_id=group, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        offsets = [await consumer.committed(TopicPartition(topic, partition)) for partition in range(3)]
+        return sum(offset or 0 for offset in offsets)
+    finally:
+        await consumer.stop()
+
+
+async def test_poison_of_every_kind_neither_stops_nor_loses_the_stream(
+    store: Database,
+    effects: Effects,
+    topic: str,
+    settings: ServiceSettings,
+    producer: AIOKafkaProducer,
+    kafka_server: Broker,
+    unique_name: Any,
+) -> None:
+    service = unique_name("release")
+    broker = make_broker(settings, service=service)
+    make_consumers(broker, store, [reading(effects, topic)], service=service, settings=settings)
+    await send_account(producer, topic, "A-1")
+    await send_account(producer, topic, "A-2", ("x", b"\xff\xfe"))
+    await send_account(producer, topic, "A-3", ("reply_to", topic.encode()))
+    await producer.send_and_wait(topic, None, key=b"A-1")
+    await producer.send_and_wait(topic, b"{", key=b"A-1", headers=cloud_event_headers(ACCOUNT, "bad"))
+    await send_account(producer, topic, "A-4")
+    await broker.start()
+    try:
+
+        async def all_taken() -> bool:
+            return await committed(kafka_server, topic, f"{service}.psa") == 6
+
+        await wait_until(all_taken, what="the commit of six records")
+    finally:
+        await broker.stop()
+    assert await accounts_of(store) == ["A-1", "A-2", "A-3", "A-4"]
+    assert len(await dead_letters_of(store)) == 2
+
+
+async def test_a_failing_database_delays_and_loses_nothing(
+    store: Database,
+    effects: Effects,
+    topic: str,
+    settings: ServiceSettings,
+    producer: AIOKafkaProducer,
+    unique_name: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batches, "BACKOFF_SECONDS_FIRST", 0.01)
+    failures = 3
+
+    async def handle(work: UnitOfWork, messages: Sequence[Message]) -> None:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise ConnectionResetError
+        await effects.handle(work, messages)
+
+    service = unique_name("release")
+    broker = make_broker(settings, service=service)
+    line = Line("psa", (topic,), frozenset({ACCOUNT}), handle)
+    make_consumers(broker, store, [line], service=service, settings=settings)
+    for number in range(10):
+        await send_account(producer, topic, f"A-{number}")
+    await broker.start()
+    try:
+
+        async def all_there() -> bool:
+            return len(await accounts_of(store)) == 10
+
+        await wait_until(all_there, what="ten effects")
+    finally:
+        await broker.stop()
+    assert failures < 0
+
+
+async def test_a_handler_cancelled_from_inside_is_taken_up_again(
+    store: Database,
+    effects: Effects,
+    topic: str,
+    settings: ServiceSettings,
+    producer: AIOKafkaProducer,
+    unique_name: Any,
+) -> None:
+    cancelled = 0
+
+    async def handle(work: UnitOfWork, messages: Sequence[Message]) -> None:
+        nonlocal cancelled
+        if cancelled == 0:
+            cancelled += 1
+            raise asyncio.CancelledError
+        await effects.handle(work, messages)
+
+    service = unique_name("release")
+    broker = make_broker(settings, service=service)
+    line = Line("psa", (topic,), frozenset({ACCOUNT}), handle)
+    (consumer,) = make_consumers(broker, store, [line], service=service, settings=settings)
+    await send_account(producer, topic, "A-1")
+    await broker.start()
+    try:
+
+        async def taken() -> bool:
+            return effects.seen == ["A-1"]
+
+        await wait_until(taken, what="the effect after the cancellation")
+        assert not consumer.has_died
+        await consumer.check()
+    finally:
+        await broker.stop()
+    assert cancelled == 1
+    assert consumer.has_died
+
+
+async def test_a_restarted_replica_takes_its_partitions_at_once(
+    store: Database,
+    effects: Effects,
+    topic: str,
+    settings: ServiceSettings,
+    producer: AIOKafkaProducer,
+    unique_name: Any,
+) -> None:
+    """Static membership: a replica that was killed does not wait for its own ghost's session."""
+    service = unique_name("release")
+    for account_id in ("A-1", "A-2"):
+        broker = make_broker(settings, service=service)
+        (consumer,) = make_consumers(
+            broker, store, [reading(effects, topic)], service=service, settings=settings
+        )
+        await send_account(producer, topic, account_id)
+        await broker.start()
+
+        async def taken(account_id: str = account_id) -> bool:
+            return account_id in effects.seen
+
+        await wait_until(taken, seconds=20, what=f"the effect of {account_id}")
+        # As a kill would: nothing is said to the group.
+        await consumer.subscriber.consumer._client.close()
+        for task in consumer.subscriber.tasks:
+            task.cancel()
