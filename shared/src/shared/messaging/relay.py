@@ -126,7 +126,7 @@ class Relay:
         log.info("relay leads")
         while True:
             self._database.committed.clear()
-            published = await self.publish_batch(self._connection)
+            published = await self.publish_oldest(self._connection)
             self.state.failure = None
             self.state.published_at = time.monotonic()
             if published == 0:
@@ -137,7 +137,7 @@ class Relay:
                 except TimeoutError:
                     pass
 
-    async def publish_batch(self, connection: "asyncpg.Connection[Any]") -> int:
+    async def publish_oldest(self, connection: "asyncpg.Connection[Any]") -> int:
         """Send the oldest rows and delete those that the broker has; returns how many rows there were.
 
         A row that failed keeps its key's later rows in the outbox too, so that the order per key stands.

@@ -100,7 +100,7 @@ async def test_a_committed_message_arrives_with_its_envelope(
     async with store.transaction() as work:
         message_id = work.publish(HOLD, "BE-1", BODY, Cause("caused-by", "began-by", trace))
     async with store.pool.acquire() as connection:
-        assert await Relay(store, producer, service="release").publish_batch(connection) == 1
+        assert await Relay(store, producer, service="release").publish_oldest(connection) == 1
     (record,) = await read_topic(kafka_server, topic, 1)
     headers = dict(record.headers)
     assert record.key == b"BE-1"
@@ -132,10 +132,10 @@ async def test_a_row_that_commits_late_is_published_too(store: Database) -> None
         work.publish(HOLD, "early-number", BODY)
         await work.flush()
         await publish(store, ["late-number"])
-        await relay.publish_batch(reader)
+        await relay.publish_oldest(reader)
         assert producer.sent == [b"late-number"]
         await transaction.commit()
-        await relay.publish_batch(reader)
+        await relay.publish_oldest(reader)
     assert producer.sent == [b"late-number", b"early-number"]
 
 
@@ -145,10 +145,10 @@ async def test_a_failed_send_keeps_the_later_rows_of_its_key(store: Database) ->
     relay = Relay(store, producer, service="release")  # type: ignore[arg-type]
     async with store.pool.acquire() as connection:
         with pytest.raises(KafkaTimeoutError):
-            await relay.publish_batch(connection)
+            await relay.publish_oldest(connection)
         assert await waiting(store) == 2
         producer.sent.clear()
-        await relay.publish_batch(connection)
+        await relay.publish_oldest(connection)
     assert producer.sent == [b"a", b"a"]
     assert await waiting(store) == 0
 
@@ -192,7 +192,7 @@ async def test_keys_keep_their_partition(
     for _ in range(3):
         await publish(store, [str(key) for key in range(20)])
         async with store.pool.acquire() as connection:
-            await Relay(store, producer, service="release").publish_batch(connection)
+            await Relay(store, producer, service="release").publish_oldest(connection)
     partitions: dict[bytes, set[int]] = {}
     for record in await read_topic(kafka_server, topic, 60):
         partitions.setdefault(record.key or b"", set()).add(record.partition)
