@@ -90,6 +90,7 @@ def test_an_account_without_tolerance_has_none() -> None:
     [
         (("300",), True, Rule.FITS_REMAINING, Level.PROJECT, 0),
         (("-20",), True, Rule.CREDIT_ALWAYS_FITS, Level.PROJECT, 320),
+        (("0",), True, Rule.CREDIT_ALWAYS_FITS, Level.PROJECT, 300),
         (("400",), False, Rule.NOT_ENFORCED, None, -100),
     ],
 )

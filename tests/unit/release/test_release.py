@@ -169,6 +169,11 @@ def test_a_tracked_project_counts_other_currencies_apart() -> None:
     ]
 
 
+def test_a_sum_of_zero_fits_though_bookings_were_lowered() -> None:
+    event = make_event(make_item("i1", "40"), make_item("i2", "-40"))
+    assert isinstance(decide(event, make_cap("100", "150"), JOB), Released)
+
+
 def test_a_budget_that_was_removed_caps_nothing() -> None:
     cap = make_cap("10000", "9700", replace(make_budget("b1", "100"), removed=True))
     assert isinstance(decide(make_event(make_item("i1", "100")), cap), Released)

@@ -23,6 +23,7 @@ def test_adjustments_begin_with_one_and_pass_over_what_is_taken() -> None:
 def test_a_root_that_is_too_long_is_cut_and_stays_apart_from_its_like() -> None:
     one, other = "x" * 79 + "1", "x" * 79 + "2"
     assert next_event_id(one, set()) != next_event_id(other, set())
+    assert next_event_id(one, set()) == f"{lineage_prefixes(one)[1]}2"
     assert next_event_id("x" * 78, set()) == "x" * 78 + ".2"
     tenth = next_event_id("x" * 78, {f"{'x' * 78}.{number}" for number in range(2, 10)})
     assert tenth.startswith(f"{'x' * 50}")
