@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from release.domain.events import BillingEventItem
 from release.domain.reasons import Reason
 from release.domain.stages import RELEASED_STAGES, Stage
 from release.store.events import StoredEvent
 from shared.money import format_amount, format_number
+
+MESSAGE_LENGTH_MAX: Final = 2_000
+DETAIL_IDS_MAX: Final = 500
+DETAIL_OBJECTS_MAX: Final = 20
 
 
 def format_instant(instant: datetime) -> str:
@@ -93,7 +97,25 @@ def _item_body(item: BillingEventItem, currency: str, released: bool, invoiced: 
 
 
 def reason_bodies(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
-    """Reasons as answers, facts and the history hold them."""
+    """Reasons as answers, facts and the history hold them.
+
+    Sentences and lists that name thousands of items or events are cut to what a fact may hold.
+    """
     return [
-        {"code": reason.code, "message": reason.message, "detail": dict(reason.detail)} for reason in reasons
+        {
+            "code": reason.code,
+            "message": _cut(reason.message),
+            "detail": {name: _bounded(value) for name, value in reason.detail.items()},
+        }
+        for reason in reasons
     ]
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= MESSAGE_LENGTH_MAX else f"{message[: MESSAGE_LENGTH_MAX - 1]}…"
+
+
+def _bounded(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    return value[: DETAIL_OBJECTS_MAX if value and isinstance(value[0], dict) else DETAIL_IDS_MAX]

@@ -1,0 +1,55 @@
+"""Commands to release one billing event: hundreds in one transaction, each with its own decision."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from release.domain.settings import Channel, OnCap, ReleaseRequest, ReleaseSettings, becomes_job
+from release.handlers.commands import Command, starter_of
+from release.handlers.job_acceptance import JobAsk, accept_job
+from release.handlers.release_many import Ask, decide_each, write_decisions
+from release.handlers.release_state import decide_with_ids, lock_state
+from shared.contracts.commands import ReleaseBillingEvent
+from shared.database.unit_of_work import UnitOfWork
+from shared.ids import derived_id
+
+RELEASE: Final = "release.billing-event.release.v1"
+
+
+async def release_on_command(
+    work: UnitOfWork, commands: Sequence[Command], settings: ReleaseSettings
+) -> None:
+    """Decide `release.billing-event.release.v1` in the order of the commands, against the running caps.
+
+    Locks the projects, then the events. An event of more than `release_batch_size` items becomes a job, whose id
+    follows from the command's; an unknown one is refused as `not_found`, so those that may wait are kept back before.
+    """
+    state = await lock_state(work.connection, {command.body.billing_event_id for command in commands})
+    asks: list[Ask] = []
+    large: list[Command] = []
+    for command in commands:
+        stored = state.events.get(command.body.billing_event_id)
+        if stored is not None and becomes_job(len(stored.event.items), settings):
+            large.append(command)
+        else:
+            asks.append(_ask_of(command))
+    decided = await decide_with_ids(
+        work.connection,
+        state,
+        lambda known: decide_each(known, asks, settings),
+        lambda result: (each.outcome for each in result),
+    )
+    await write_decisions(work, state, decided)
+    for command in large:
+        ask = JobAsk.quick(
+            derived_id("release-job", command.id),
+            command.body.billing_event_id,
+            starter=starter_of(command.body),
+            cause=command.cause,
+        )
+        await accept_job(work, ask, settings)
+
+
+def _ask_of(command: Command) -> Ask:
+    body: ReleaseBillingEvent = command.body
+    request = ReleaseRequest(Channel.QUICK, OnCap(body.on_cap))
+    return Ask(body.billing_event_id, request, starter_of(body), command.cause)

@@ -1,0 +1,82 @@
+"""What the decision on releasing needs: events, caps, later records and taken ids, locked or only looked at."""
+
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import asyncpg
+
+from release.domain.cap_state import ProjectCap
+from release.domain.events import BillingEvent, RecordKey
+from release.domain.release import Outcome, Refused, Released
+from release.store.caps import load_caps, lock_caps_of_events
+from release.store.connection import Connection, Reader
+from release.store.events import StoredEvent, load_events, lock_events
+from release.store.lineages import load_taken_ids
+from release.store.record_versions import load_later_versions
+
+Decided = TypeVar("Decided")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseState:
+    """Events and caps as they stand.
+
+    `events` by id, unknown ones left out; `caps` by project; `record_versions` of the records that are known in a later
+    version than an item names; `taken_ids` in the lineages of those events that are to be split.
+    """
+
+    events: Mapping[str, StoredEvent]
+    caps: Mapping[str, ProjectCap]
+    record_versions: Mapping[RecordKey, int]
+    taken_ids: AbstractSet[str] = field(default_factory=frozenset)
+
+    @property
+    def billing_events(self) -> dict[str, BillingEvent]:
+        """The events as the domain decides on them, by id."""
+        return {billing_event_id: stored.event for billing_event_id, stored in self.events.items()}
+
+
+async def lock_state(connection: Connection, billing_event_ids: Iterable[str]) -> ReleaseState:
+    """Lock the events' projects, then the events, each in the order of their ids, and load the state.
+
+    Raises asyncpg.SerializationError, so that the transaction is done again, if an event belongs to a project by then
+    that was not locked.
+    """
+    ids = sorted(set(billing_event_ids))
+    caps = await lock_caps_of_events(connection, ids)
+    events = await lock_events(connection, ids)
+    not_locked = {stored.event.project_id for stored in events.values()} - caps.keys()
+    if not_locked and await load_caps(connection, not_locked):
+        raise asyncpg.SerializationError("a project has become known, or a billing event has changed its own")
+    return ReleaseState(events, caps, await load_later_versions(connection, events))
+
+
+async def load_state(connection: Reader, billing_event_ids: Iterable[str]) -> ReleaseState:
+    """The same without locking, for previews."""
+    events = await load_events(connection, billing_event_ids)
+    caps = await load_caps(connection, {stored.event.project_id for stored in events.values()})
+    return ReleaseState(events, caps, await load_later_versions(connection, events))
+
+
+async def decide_with_ids(
+    connection: Reader,
+    state: ReleaseState,
+    decide: Callable[[ReleaseState], Decided],
+    outcomes_of: Callable[[Decided], Iterable[Outcome]],
+) -> Decided:
+    """Decide, and where something is split decide again once the ids that are taken in its lineage are known.
+
+    Ids change nothing but the names of what is made, and most decisions make nothing.
+    """
+    decided = decide(state)
+    root_ids = {
+        split.event.lineage_root_id
+        for outcome in outcomes_of(decided)
+        if (split := outcome.preview if isinstance(outcome, Refused) else outcome) is not None
+        and not isinstance(split, Released)
+    }
+    if not root_ids:
+        return decided
+    return decide(replace(state, taken_ids=await load_taken_ids(connection, root_ids)))

@@ -1,0 +1,211 @@
+"""The caps of projects: locked, read, and the released totals that a release or a revert changes.
+
+Whoever releases, reverts or changes bookings holds the project's row, so that check and ledger entry are one
+transaction, one after the other for each project (domain.md section 3, Never over).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+import asyncpg
+
+from release.domain.cap_state import BudgetCap, ProjectCap
+from release.domain.ledger import LedgerEntry
+from release.domain.tolerance import Tolerance, tolerance_of
+from release.store.connection import Connection, Reader
+from shared.money import ZERO, exact_sum
+
+_COLUMNS: Final = """
+select project_id, currency, bookings, apply_billing_cap, auto_cap_billing, bill_to_budget_cap, on_hold,
+  alert_threshold, alert_recipient, account_id
+from projects
+"""
+_PROJECTS: Final = f"{_COLUMNS} where project_id = any($1::text[])"
+_LOCK_PROJECTS: Final = f"{_PROJECTS} order by project_id for no key update"
+_LOCK_PROJECTS_OF_EVENTS: Final = (
+    _COLUMNS + "where project_id in"
+    " (select project_id from billing_events where billing_event_id = any($1::text[]))"
+    " order by project_id for no key update"
+)
+_BUDGETS: Final = """
+select project_id, budget_id, amount, apply_billing_cap from budgets
+where project_id = any($1::text[]) order by project_id, budget_id
+"""
+_TOTALS: Final = """
+select project_id, null as budget_id, currency, released from project_totals where project_id = any($1::text[])
+union all
+select project_id, budget_id, currency, released from budget_totals where project_id = any($1::text[])
+"""
+_TOLERANCES: Final = """
+select account_id, cap_tolerance_amount, cap_tolerance_currency from accounts
+where account_id = any($1::text[]) and cap_tolerance_amount is not null
+"""
+_RATES: Final = """
+select from_currency, to_currency, rate from exchange_rates
+where from_currency = any($1::text[]) and to_currency = any($2::text[])
+"""
+# The total is added to where it stands, and what an enforced cap allows is written beside it: the schema refuses what
+# a decision on stale figures would let through. What was above it already (bookings were lowered) may stay.
+_ADD_TO_PROJECTS: Final = """
+insert into project_totals as total (project_id, currency, released, ceiling)
+select project_id, currency, amount, case when allowed is not null then greatest(allowed, 0) end
+from unnest($1::text[], $2::text[], $3::numeric[], $4::numeric[]) as added (project_id, currency, amount, allowed)
+order by project_id, currency
+on conflict (project_id, currency) do update set
+  released = total.released + excluded.released,
+  ceiling = case when excluded.ceiling is not null then greatest(excluded.ceiling, total.released) end
+"""
+_ADD_TO_BUDGETS: Final = """
+insert into budget_totals as total (project_id, budget_id, currency, released, ceiling)
+select project_id, budget_id, currency, amount, case when allowed is not null then greatest(allowed, 0) end
+from unnest($1::text[], $2::text[], $3::text[], $4::numeric[], $5::numeric[])
+  as added (project_id, budget_id, currency, amount, allowed)
+order by project_id, budget_id, currency
+on conflict (project_id, budget_id, currency) do update set
+  released = total.released + excluded.released,
+  ceiling = case when excluded.ceiling is not null then greatest(excluded.ceiling, total.released) end
+"""
+
+
+async def lock_caps(connection: Connection, project_ids: Iterable[str]) -> dict[str, ProjectCap]:
+    """Lock the projects with these ids `for no key update`, in the order of their ids, and read their caps.
+
+    Keyed by project; projects that are not known are left out. Locked before any billing event.
+    """
+    rows = await connection.fetch(_LOCK_PROJECTS, sorted(set(project_ids)))
+    return await _with_budgets_and_totals(connection, rows)
+
+
+async def lock_caps_of_events(
+    connection: Connection, billing_event_ids: Sequence[str]
+) -> dict[str, ProjectCap]:
+    """The same for the projects of the events with these ids."""
+    rows = await connection.fetch(_LOCK_PROJECTS_OF_EVENTS, billing_event_ids)
+    return await _with_budgets_and_totals(connection, rows)
+
+
+async def load_caps(connection: Reader, project_ids: Iterable[str]) -> dict[str, ProjectCap]:
+    """The caps of the projects with these ids, by project, without locking; those that are not known are left out."""
+    rows = await connection.fetch(_PROJECTS, sorted(set(project_ids)))
+    return await _with_budgets_and_totals(connection, rows)
+
+
+async def _with_budgets_and_totals(
+    connection: Reader, projects: Sequence["asyncpg.Record"]
+) -> dict[str, ProjectCap]:
+    if not projects:
+        return {}
+    project_ids = [row["project_id"] for row in projects]
+    totals: dict[tuple[str, str | None], dict[str, Decimal]] = {}
+    for row in await connection.fetch(_TOTALS, project_ids):
+        totals.setdefault((row["project_id"], row["budget_id"]), {})[row["currency"]] = row["released"]
+    budget_rows = await connection.fetch(_BUDGETS, project_ids)
+    with_budgets = {row["project_id"] for row in budget_rows}
+    tolerances = await _tolerances(connection, [row for row in projects if row["project_id"] in with_budgets])
+    budgets: dict[str, dict[str, BudgetCap]] = {project_id: {} for project_id in project_ids}
+    for row in budget_rows:
+        project_id, budget_id = row["project_id"], row["budget_id"]
+        budgets[project_id][budget_id] = BudgetCap(
+            budget_id,
+            row["amount"],
+            row["apply_billing_cap"],
+            totals.get((project_id, budget_id), {}),
+            tolerances[project_id],
+        )
+    return {
+        row["project_id"]: _cap_of(row, totals.get((row["project_id"], None), {}), budgets[row["project_id"]])
+        for row in projects
+    }
+
+
+def _cap_of(
+    row: "asyncpg.Record", released: Mapping[str, Decimal], budgets: Mapping[str, BudgetCap]
+) -> ProjectCap:
+    return ProjectCap(
+        project_id=row["project_id"],
+        currency=row["currency"],
+        bookings=ZERO if row["bookings"] is None else row["bookings"],
+        apply_billing_cap=row["apply_billing_cap"],
+        auto_cap_billing=row["auto_cap_billing"],
+        bill_to_budget_cap=row["bill_to_budget_cap"],
+        on_hold=row["on_hold"],
+        alert_threshold=row["alert_threshold"],
+        alert_recipient=row["alert_recipient"],
+        released=released,
+        budgets=budgets,
+    )
+
+
+async def _tolerances(connection: Reader, projects: Sequence["asyncpg.Record"]) -> dict[str, Tolerance]:
+    """The tolerance on the budgets of each of these projects: its account's, in the project's currency."""
+    if not projects:
+        return {}
+    account_ids = [row["account_id"] for row in projects if row["account_id"] is not None]
+    known = {
+        row["account_id"]: (row["cap_tolerance_amount"], row["cap_tolerance_currency"])
+        for row in (await connection.fetch(_TOLERANCES, account_ids) if account_ids else ())
+    }
+    pairs = {
+        (known[row["account_id"]][1], row["currency"])
+        for row in projects
+        if row["account_id"] in known and known[row["account_id"]][1] != row["currency"]
+    }
+    rates: dict[tuple[str, str], Decimal] = {}
+    if pairs:
+        sources, targets = zip(*pairs, strict=True)
+        for row in await connection.fetch(_RATES, list(sources), list(targets)):
+            rates[row["from_currency"], row["to_currency"]] = row["rate"]
+    return {
+        row["project_id"]: tolerance_of(known.get(row["account_id"]), row["currency"], rates)
+        for row in projects
+    }
+
+
+async def add_released(
+    connection: Connection, entries: Iterable[LedgerEntry], caps: Mapping[str, ProjectCap]
+) -> None:
+    """Add what was released to the totals of projects and budgets, each within what its enforced cap allows.
+
+    The projects must be locked; `caps` holds each of them. Raises asyncpg.CheckViolationError where a total would pass
+    its cap, whatever was decided.
+    """
+    await _add(connection, entries, caps)
+
+
+async def give_back(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
+    """Add what reverts gave back, which is negative but for credits, to the totals; the projects must be locked.
+
+    Undoing a credit that the books have mirrored cannot be refused any more, so no ceiling is set.
+    """
+    await _add(connection, entries, {})
+
+
+async def _add(
+    connection: Connection, entries: Iterable[LedgerEntry], caps: Mapping[str, ProjectCap]
+) -> None:
+    sums: dict[tuple[str, str | None, str], list[Decimal]] = {}
+    for entry in entries:
+        sums.setdefault((entry.project_id, entry.budget_id, entry.currency), []).append(entry.amount)
+    projects: list[tuple[str, str, Decimal, Decimal | None]] = []
+    budgets: list[tuple[str, str, str, Decimal, Decimal | None]] = []
+    for (project_id, budget_id, currency), amounts in sums.items():
+        allowed = _allowed(caps.get(project_id), budget_id, currency)
+        if budget_id is None:
+            projects.append((project_id, currency, exact_sum(amounts), allowed))
+        else:
+            budgets.append((project_id, budget_id, currency, exact_sum(amounts), allowed))
+    if projects:
+        await connection.execute(_ADD_TO_PROJECTS, *map(list, zip(*projects, strict=True)))
+    if budgets:
+        await connection.execute(_ADD_TO_BUDGETS, *map(list, zip(*budgets, strict=True)))
+
+
+def _allowed(cap: ProjectCap | None, budget_id: str | None, currency: str) -> Decimal | None:
+    """What the total may come to; None where nothing is enforced in this currency."""
+    if cap is None or currency != cap.currency:
+        return None
+    if budget_id is None:
+        return cap.bookings if cap.enforced else None
+    budget = cap.budgets[budget_id]
+    return budget.amount + budget.tolerance.amount if budget.apply_billing_cap else None

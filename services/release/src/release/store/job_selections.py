@@ -1,0 +1,79 @@
+"""What a release job selects, and the mark of the events that wait for one (domain.md section 2, Job)."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from release.domain.jobs import Found
+from release.store.connection import Connection, Reader
+from shared.contracts.selections import BillingEventFilter
+
+_FOUND: Final = """
+select billing_event_id, date from billing_events
+where stage = 'awaiting_release'
+  and ($1::text[] is null or batch_id = any($1)) and ($2::text is null or batch_id = $2)
+  and ($3::text is null or project_id = $3) and ($4::text is null or account_id = $4)
+  and ($5::text is null or currency = $5)
+  and ($6::date is null or date >= $6) and ($7::date is null or date <= $7)
+"""
+_ITEM_COUNT: Final = """
+select coalesce(sum(item_count), 0) from billing_events where billing_event_id = any($1::text[])
+"""
+_QUEUE: Final = """
+with waiting as (
+  select billing_event_id from billing_events
+  where billing_event_id = any($2::text[]) and stage = 'awaiting_release'
+  order by billing_event_id for no key update
+)
+update billing_events as event set stage = 'queued', queued_by = $1, changed_at = now()
+from waiting where event.billing_event_id = waiting.billing_event_id
+returning event.billing_event_id
+"""
+_LET_GO: Final = """
+with queued as (
+  select billing_event_id from billing_events where queued_by = $1 order by billing_event_id for no key update
+)
+update billing_events as event set stage = 'awaiting_release', queued_by = null, changed_at = now()
+from queued where event.billing_event_id = queued.billing_event_id
+"""
+
+
+async def find_in_batches(connection: Reader, batch_ids: Sequence[str]) -> list[Found]:
+    """What awaits release in these batches, in no order."""
+    return await _find(connection, batch_ids, BillingEventFilter())
+
+
+async def find_by_filter(connection: Reader, wanted: BillingEventFilter) -> list[Found]:
+    """What awaits release and matches the filter, in no order."""
+    return await _find(connection, None, wanted)
+
+
+async def _find(
+    connection: Reader, batch_ids: Sequence[str] | None, wanted: BillingEventFilter
+) -> list[Found]:
+    rows = await connection.fetch(
+        _FOUND,
+        batch_ids,
+        wanted.batch_id,
+        wanted.project_id,
+        wanted.account_id,
+        wanted.currency,
+        wanted.date_from,
+        wanted.date_to,
+    )
+    return [Found(row["billing_event_id"], row["date"]) for row in rows]
+
+
+async def count_items(connection: Reader, billing_event_ids: Sequence[str]) -> int:
+    """How many items these events have in all."""
+    return int(await connection.fetchval(_ITEM_COUNT, billing_event_ids))
+
+
+async def queue_events(connection: Connection, job_id: str, billing_event_ids: Sequence[str]) -> set[str]:
+    """Mark those that await release as queued for a job, locking them in the order of their ids; gives their ids."""
+    rows = await connection.fetch(_QUEUE, job_id, billing_event_ids)
+    return {row["billing_event_id"] for row in rows}
+
+
+async def let_go_events(connection: Connection, job_id: str) -> None:
+    """Let what is still queued for a job await release again, locking it in the order of its ids."""
+    await connection.execute(_LET_GO, job_id)

@@ -1,0 +1,60 @@
+"""The cap ledger: append-only; the released totals can be rebuilt from it (domain.md section 3, Never over)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import asyncpg
+
+from release.domain.ledger import LedgerEntry
+from release.store.connection import Connection, Reader
+
+_APPEND: Final = """
+insert into cap_ledger (project_id, budget_id, billing_event_id, act, amount, currency, released_after, decision)
+select project_id, budget_id, billing_event_id, act, amount, currency, released_after, decision
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::numeric[], $6::text[], $7::numeric[], $8::jsonb[])
+  with ordinality
+  as entry (project_id, budget_id, billing_event_id, act, amount, currency, released_after, decision, place)
+order by place
+"""
+_PAGE: Final = """
+select entry_id, recorded_at, act, billing_event_id, budget_id, amount, currency, released_after, decision
+from cap_ledger where project_id = $1 and ($2::bigint is null or entry_id > $2)
+order by entry_id limit $3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """A line of the ledger: the entry, the act that made it, and the decision behind it as a JSON object."""
+
+    entry: LedgerEntry
+    act: Literal["release", "revert"]
+    decision: Mapping[str, Any]
+
+
+async def append_ledger(connection: Connection, rows: Sequence[LedgerRow]) -> None:
+    """Add lines, in their order; the projects must be locked.
+
+    Raises asyncpg.UniqueViolationError for an event that is counted, or given back, a second time.
+    """
+    if not rows:
+        return
+    await connection.execute(
+        _APPEND,
+        [row.entry.project_id for row in rows],
+        [row.entry.budget_id for row in rows],
+        [row.entry.billing_event_id for row in rows],
+        [row.act for row in rows],
+        [row.entry.amount for row in rows],
+        [row.entry.currency for row in rows],
+        [row.entry.released_after for row in rows],
+        [row.decision for row in rows],
+    )
+
+
+async def load_ledger(
+    connection: Reader, project_id: str, *, after_entry_id: int | None, rows_max: int
+) -> list["asyncpg.Record"]:
+    """Lines of one project in the order in which they were written, at most `rows_max` after the given one."""
+    return await connection.fetch(_PAGE, project_id, after_entry_id, rows_max)

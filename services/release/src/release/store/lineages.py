@@ -1,0 +1,41 @@
+"""Lineages of splits: the ids that are taken in them, and the events that they hold (domain.md section 3)."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from release.domain.revert import LineageMember
+from release.domain.split_ids import lineage_prefixes
+from release.domain.stages import Stage
+from release.store.connection import Connection, Reader
+
+# Ids are compared by code point, so those with a prefix stand together in the primary key.
+_TAKEN: Final = """
+select taken.billing_event_id
+from unnest($1::text[], $2::text[]) as range (first_id, end_id)
+cross join lateral (
+  select billing_event_id from billing_events where billing_event_id >= first_id and billing_event_id < end_id
+  union all
+  select billing_event_id from deleted_billing_events
+  where billing_event_id >= first_id and billing_event_id < end_id
+) as taken
+"""
+_MEMBERS: Final = """
+select billing_event_id, stage, origin_id from billing_events
+where billing_event_id = $1 or root_id = $1
+order by origin_id is not null, created_at, billing_event_id
+"""
+
+
+async def load_taken_ids(connection: Reader, root_ids: Iterable[str]) -> set[str]:
+    """The event ids that exist, or were deleted before they came, under the prefixes of these lineages."""
+    prefixes = sorted({prefix for root_id in root_ids for prefix in lineage_prefixes(root_id)})
+    ends = [prefix[:-1] + chr(ord(prefix[-1]) + 1) for prefix in prefixes]
+    return {row["billing_event_id"] for row in await connection.fetch(_TAKEN, prefixes, ends)}
+
+
+async def load_lineage(connection: Connection, root_id: str) -> dict[str, LineageMember]:
+    """All events of a lineage, by id, in the order in which splits made them; not locked."""
+    return {
+        row["billing_event_id"]: LineageMember(Stage(row["stage"]), row["origin_id"])
+        for row in await connection.fetch(_MEMBERS, root_id)
+    }
