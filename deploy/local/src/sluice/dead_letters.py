@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.contracts.topics import dead_letters_topic
 
@@ -96,7 +97,10 @@ async def read_dead_letters(
 ) -> list[DeadLetter]:
     """The service's newest dead letters, at most `letters_max` of each partition, the oldest first."""
     topic = dead_letters_topic(service)
+    await _require(client_options, topic)
+    # Without a group the consumer takes all partitions of its topic, and nobody's offsets are touched.
     consumer = AIOKafkaConsumer(
+        topic,
         enable_auto_commit=False,
         max_partition_fetch_bytes=_BYTES_MAX,
         fetch_max_bytes=_BYTES_MAX,
@@ -104,8 +108,7 @@ async def read_dead_letters(
     )
     await consumer.start()
     try:
-        partitions = [TopicPartition(topic, number) for number in await _partitions(consumer, topic)]
-        consumer.assign(partitions)
+        partitions = sorted(consumer.assignment())
         ends = await consumer.end_offsets(partitions)
         begins = await consumer.beginning_offsets(partitions)
         for partition in partitions:
@@ -118,12 +121,15 @@ async def read_dead_letters(
     )
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> Sequence[int]:
-    await consumer.topics()
-    found = consumer.partitions_for_topic(topic)
-    if not found:
-        raise DeadLetterError(f"there is no topic {topic}")
-    return sorted(found)
+async def _require(client_options: Mapping[str, Any], topic: str) -> None:
+    """Tell a missing topic at once; a consumer would wait for it to appear."""
+    admin = AIOKafkaAdminClient(**client_options)
+    await admin.start()
+    try:
+        if topic not in await admin.list_topics():
+            raise DeadLetterError(f"there is no topic {topic}")
+    finally:
+        await admin.close()
 
 
 async def _read_to(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> list[DeadLetter]:

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from sluice.client import CallError, DataOption, ServiceClient, UserOption, connect
-from sluice.console import EXIT_USAGE, JsonOption, answer_json, answer_table, fail, say
+from sluice.console import EXIT_FAILED, EXIT_USAGE, JsonOption, answer_json, answer_table, fail, say
 from sluice.state import StateError
 from sluice.waiting import wait_for_end
 
 app = typer.Typer(no_args_is_help=True, help="Release jobs: many billing events at once.")
 
-_ENDED = frozenset({"completed", "completed_with_errors", "failed", "cancelled"})
+_ENDED = frozenset({"completed", "completed_with_errors", "failed"})
 _LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most this many.")]
 
 
@@ -68,8 +68,8 @@ def start(
     except (CallError, StateError) as error:
         fail(str(error))
     _answer(job, as_json=as_json)
-    if wait and job.get("failed"):
-        raise typer.Exit(1)
+    if wait and (job["failed"] or job["status"] == "failed"):
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sluice.client import CallError, DataOption, UserOption, connect
-from sluice.console import EXIT_USAGE, JsonOption, answer_json, answer_table, fail, say
+from sluice.console import EXIT_FAILED, EXIT_USAGE, JsonOption, answer_json, answer_table, fail, say
 from sluice.state import StateError
 from sluice.waiting import wait_for_end
 
@@ -177,6 +177,8 @@ def _act(
     except (CallError, StateError) as error:
         fail(str(error))
     _answer(run, as_json=as_json)
+    if run["execution"] == "failed":
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _post(path: str, body: dict[str, Any], *, data: Path | None, user: str, as_json: bool) -> None:

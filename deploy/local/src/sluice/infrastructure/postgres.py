@@ -163,7 +163,18 @@ class LocalPostgres:
         locale = ["--locale=C.UTF-8"]
         if int(self._version.split(".")[0]) >= _BUILTIN_LOCALE_SINCE:
             locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-        arguments = ["-D", str(data), "-U", ADMINISTRATOR, "-E", "UTF8", *locale, f"--pwfile={password}"]
+        # Without waiting for the disk: until there is data of ours, a crash of the machine costs nothing but a new start.
+        arguments = [
+            "-D",
+            str(data),
+            "-U",
+            ADMINISTRATOR,
+            "-E",
+            "UTF8",
+            *locale,
+            "--no-sync",
+            f"--pwfile={password}",
+        ]
         arguments += ["--auth-local=scram-sha-256", "--auth-host=scram-sha-256"]
         programs.run("initdb", *arguments, folder=self._base, account=self._account)
         finished.touch()
