@@ -17,6 +17,7 @@ from shared.messaging import dead_letters, inbox
 from shared.messaging.line_guard import LineGuard
 from shared.messaging.message import Decoded, Message, Refusal, decode
 from shared.telemetry import metrics, traces
+from shared.telemetry.logs import describe
 
 RECORDS_MAX: Final = 500
 BACKOFF_SECONDS_FIRST: Final = 0.1
@@ -125,9 +126,7 @@ class BatchProcessor:
     async def _back_off(self, error: Exception) -> None:
         self._failures += 1
         limit = min(BACKOFF_SECONDS_FIRST * 2**self._failures, BACKOFF_SECONDS_MAX)
-        log.warning(
-            "batch not taken, its records will come again", line=self._line.name, reason=repr(error)[:200]
-        )
+        log.warning("batch not taken, its records will come again", line=self._line.name, **describe(error))
         metrics.count_not_taken(self._line.name)
         await asyncio.sleep(random.uniform(limit / 2, limit))  # noqa: S311 - jitter, not a secret
 

@@ -1,11 +1,11 @@
 """A received record, read: a message that a service acts on, or a reason why it cannot be one."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from aiokafka import ConsumerRecord
 
 from shared.contracts.catalogue import CATALOGUE
@@ -102,7 +102,7 @@ def _decode_one(record: "ConsumerRecord[bytes, bytes]", handled: frozenset[str],
     if body is None:
         body, payload = parse_object(record.value), record.value
     else:
-        payload = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+        payload = json.dumps(body, sort_keys=True).encode()
     decoded.messages.append(
         Message(
             envelope=envelope,
