@@ -51,7 +51,7 @@ def minor_unit(currency: str) -> Decimal:
 def round_to_minor_unit(amount: Decimal, currency: str) -> Decimal:
     """Round a computed amount half-up (away from zero) to the currency's minor unit; zero is never negative."""
     rounded = amount.quantize(minor_unit(currency), context=_ROUNDING)
-    return rounded if rounded else abs(rounded)
+    return rounded or abs(rounded)
 
 
 def has_only_minor_units(amount: Decimal, currency: str) -> bool:
@@ -76,9 +76,9 @@ def format_amount(amount: Decimal, currency: str) -> str:
     Raises decimal.Inexact if the amount has more decimals than the currency: what is shown is never rounded here.
     """
     shown = amount.quantize(minor_unit(currency), context=_EXACT)
-    return f"{shown if shown else abs(shown):f}"
+    return f"{shown or abs(shown):f}"
 
 
 def format_number(number: Decimal) -> str:
     """The wire form of a unit price, quantity, rate or ratio: plain digits, trailing zeros as given, no exponent."""
-    return f"{number if number else abs(number):f}"
+    return f"{number or abs(number):f}"
