@@ -163,7 +163,7 @@ class LocalPostgres:
         locale = ["--locale=C.UTF-8"]
         if int(self._version.split(".")[0]) >= _BUILTIN_LOCALE_SINCE:
             locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-        # Without waiting for the disk: until there is data of ours, a crash of the machine costs nothing but a new start.
+        # Without waiting for the disk: as long as no data of ours is in it, a crash costs nothing but a new start.
         arguments = [
             "-D",
             str(data),
