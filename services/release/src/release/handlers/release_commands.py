@@ -1,11 +1,12 @@
 """Commands to release one billing event: hundreds in one transaction, each with its own decision."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from release.domain.settings import Channel, OnCap, ReleaseRequest, ReleaseSettings, becomes_job
-from release.handlers.commands import Command, starter_of
-from release.handlers.job_acceptance import JobAsk, accept_job
+from release.handlers.commands import Command, CommandHandler, starter_of
+from release.handlers.job_acceptance import START_JOB, JobAsk, accept_job, start_jobs_on_command
 from release.handlers.release_many import Ask, decide_each, write_decisions
 from release.handlers.release_state import decide_with_ids, lock_state
 from shared.contracts.commands import ReleaseBillingEvent
@@ -53,3 +54,11 @@ def _ask_of(command: Command) -> Ask:
     body: ReleaseBillingEvent = command.body
     request = ReleaseRequest(Channel.QUICK, OnCap(body.on_cap))
     return Ask(body.billing_event_id, request, starter_of(body), command.cause)
+
+
+def command_handlers(settings: ReleaseSettings) -> dict[str, CommandHandler]:
+    """The handlers of the commands that release, by type."""
+    return {
+        RELEASE: partial(release_on_command, settings=settings),
+        START_JOB: partial(start_jobs_on_command, settings=settings),
+    }

@@ -24,7 +24,7 @@ from projects
 _PROJECTS: Final = f"{_COLUMNS} where project_id = any($1::text[])"
 _LOCK_PROJECTS: Final = f"{_PROJECTS} order by project_id for no key update"
 _LOCK_PROJECTS_OF_EVENTS: Final = (
-    _COLUMNS + "where project_id in"
+    f"{_COLUMNS} where project_id in"  # noqa: S608 - the parts are SQL of ours
     " (select project_id from billing_events where billing_event_id = any($1::text[]))"
     " order by project_id for no key update"
 )

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
+import orjson
 
 from release.domain.jobs import JobStatus
 from release.store.connection import Connection, Reader
@@ -38,9 +39,9 @@ select billing_event_id from release_job_events where job_id = $1 and place > $2
 """
 _SAVE_RESULTS: Final = """
 update release_job_events as event
-set result = given.result, new_billing_event_id = given.new_billing_event_id, reasons = given.reasons,
+set result = given.result, new_billing_event_id = given.new_billing_event_id, reasons = given.reasons::jsonb,
   decided_at = now()
-from unnest($2::text[], $3::text[], $4::text[], $5::jsonb[])
+from unnest($2::text[], $3::text[], $4::text[], $5::text[])
   as given (billing_event_id, result, new_billing_event_id, reasons)
 where event.job_id = $1 and event.billing_event_id = given.billing_event_id
 """
@@ -179,7 +180,8 @@ async def save_results(connection: Connection, job_id: str, results: Sequence[Jo
         [result.billing_event_id for result in results],
         ["ok" if result.reasons is None else "error" for result in results],
         [result.new_billing_event_id for result in results],
-        [result.reasons for result in results],
+        # As text: a list of lists would be taken for an array of two dimensions.
+        [None if result.reasons is None else orjson.dumps(result.reasons).decode() for result in results],
     )
 
 
