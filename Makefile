@@ -28,7 +28,7 @@ setup: ## Make .venv from requirements/ (at once when nothing has changed)
 lock: setup ## Write requirements/*.txt anew after a change of dependencies; `make lock UPGRADE=1` takes newer versions
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements/all.txt \
 		shared/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml \
-		--group pyproject.toml:dev --group pyproject.toml:build
+		--group pyproject.toml:dev --group pyproject.toml:build --group deploy/local/pyproject.toml:dev
 	echo uv | $(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements/uv.txt -
 	@! grep -nE '://|--(extra-)?index-url|--find-links' requirements/*.txt
 

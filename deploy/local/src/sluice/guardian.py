@@ -20,7 +20,7 @@ from sluice.state import State
 _DONE: Final = b"done\n"
 _LOCK_SECONDS_MAX: Final = 10.0
 _POLL_SECONDS: Final = 0.02
-CLEANING: Final = "cleaning"
+_CLEANING: Final = "cleaning"
 """What the lock of a state says while a guardian cleans up after a dead system."""
 
 
@@ -52,7 +52,7 @@ def watch(state: State, *, system: int, removes_state: bool) -> None:
     lock = FileLock(state.lock)
     if not _take_from_the_dead(lock, system):
         return
-    lock.write(CLEANING)
+    lock.write(_CLEANING)
     end_leftovers(leftovers(state.run))
     if removes_state:
         state.remove()

@@ -9,12 +9,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+import psutil
+
 from shared.database.migrations import role_of
 from sluice import tokens
 from sluice.broker_options import broker_options
 from sluice.databases import migrate_services
 from sluice.folders import user_cache
-from sluice.guardian import CLEANING, Guardian
+from sluice.guardian import Guardian
 from sluice.infrastructure.blocking import run_blocking
 from sluice.infrastructure.choose import BrokerChoice, Infrastructure, Server, Wishes, start_infrastructure
 from sluice.infrastructure.errors import StartError, UnavailableError
@@ -275,10 +277,11 @@ def take_system(
 
 
 def _take(state: State) -> FileLock | None:
-    """The state's lock, after waiting for a guardian that still cleans up; None if a system holds it."""
+    """The state's lock, after waiting for a guardian that cleans up after a dead system; None if a system holds it."""
     lock = FileLock(state.lock)
     if not lock.acquire(wait=False):
-        if lock.read() != CLEANING:
+        holder = lock.read()
+        if holder.isdecimal() and psutil.pid_exists(int(holder)):
             return None
         lock.acquire(wait=True)
         state.prepare()
