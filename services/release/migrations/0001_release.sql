@@ -189,7 +189,6 @@ create table project_totals (
   currency text not null,
   released numeric not null,
   ceiling numeric,
-  threshold_reached boolean not null default false,
   primary key (project_id, currency),
   constraint never_over_project_cap check (ceiling is null or released <= ceiling)
 ) with (fillfactor = 70);
@@ -274,6 +273,15 @@ create table release_job_events (
 );
 create index release_job_events_failed on release_job_events (job_id, place) where result = 'error';
 
+-- Unreleased events that are deleted when the event that they were split from has been reverted with cascade; on hold
+-- until then, so that a refused revert can let them go on.
+create table revert_deletions (
+  billing_event_id text collate "C" primary key,
+  reverting_id text collate "C" not null,
+  was_on_hold boolean not null
+);
+create index revert_deletions_reverting on revert_deletions (reverting_id);
+
 -- Commands for what is not known yet; refused when their deadline passes (contract.md section 1).
 create table waiting_commands (
   place bigint generated always as identity primary key,
@@ -292,10 +300,10 @@ create index waiting_commands_deadline on waiting_commands (deadline);
 grant select, insert, update on projects, accounts, companies, exchange_rates, business_records, billing_events,
   deleted_billing_events, project_totals, budget_totals, release_jobs, release_job_events to sluice_release;
 grant select, insert, update, delete on budgets, billing_event_items, source_changes, completions_due,
-  waiting_commands to sluice_release;
+  revert_deletions, waiting_commands to sluice_release;
 grant select, insert on cap_ledger, billing_event_history to sluice_release;
 
 -- migrate:down
-drop table waiting_commands, release_job_events, release_jobs, billing_event_history, cap_ledger, budget_totals,
+drop table waiting_commands, revert_deletions, release_job_events, release_jobs, billing_event_history, cap_ledger, budget_totals,
   project_totals, completions_due, source_changes, deleted_billing_events, billing_event_items, billing_events,
   business_records, exchange_rates, companies, accounts, budgets, projects;

@@ -1,10 +1,18 @@
 """Which events a revert undoes, and which stay (domain.md section 2, Revert)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from release.domain import cap_reasons
+from release.domain.budget_cap import is_over
+from release.domain.cap_state import ProjectCap
+from release.domain.division import amount_by_budget
+from release.domain.events import BillingEvent
+from release.domain.explanation import BudgetDecision
+from release.domain.project_cap import fits_project
 from release.domain.reasons import Reason, not_found, out_of_reach
 from release.domain.stages import REVERTIBLE_STAGES, UNRELEASED_STAGES, Stage
+from shared.money import exact_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,32 @@ def plan_revert(
         deleting=tuple(key for key, stage in made.items() if stage in UNRELEASED_STAGES),
         staying=(),
     )
+
+
+def refusals_by_caps(events: Sequence[BillingEvent], cap: ProjectCap) -> tuple[Reason, ...]:
+    """The caps that undoing credits would pass: what they gave back has been billed since.
+
+    `events` are all that one revert undoes, of one project; `cap` holds every budget that they name. Undoing a release
+    of more than 0 in all gives back and is never refused.
+    """
+    currency = events[0].currency
+    if currency != cap.currency:
+        return ()
+    reasons = []
+    taken = -exact_sum(event.summary_amount for event in events)
+    if cap.enforced and not fits_project(taken, cap.remaining):
+        reasons.append(cap_reasons.over_project("cap_exceeded", cap, taken))
+    over = []
+    for budget_id, amount in amount_by_budget(item for event in events for item in event.items).items():
+        budget = cap.budgets[budget_id]
+        if is_over(budget, -amount, currency):
+            released = budget.released_in(currency)
+            over.append(
+                BudgetDecision(budget_id, budget.amount, budget.tolerance, -amount, True, released, released)
+            )
+    if over:
+        reasons.append(cap_reasons.over_budgets("budget_cap_exceeded", over, currency))
+    return tuple(reasons)
 
 
 def _made_by_splits(billing_event_id: str, lineage: Mapping[str, LineageMember]) -> list[str]:

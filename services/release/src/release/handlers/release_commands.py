@@ -9,6 +9,7 @@ from release.handlers.commands import Command, CommandHandler, starter_of
 from release.handlers.job_acceptance import START_JOB, JobAsk, accept_job, start_jobs_on_command
 from release.handlers.release_many import Ask, decide_each, write_decisions
 from release.handlers.release_state import decide_with_ids, lock_state
+from release.handlers.revert import REVERT, revert_on_command
 from shared.contracts.commands import ReleaseBillingEvent
 from shared.database.unit_of_work import UnitOfWork
 from shared.ids import derived_id
@@ -57,8 +58,9 @@ def _ask_of(command: Command) -> Ask:
 
 
 def command_handlers(settings: ReleaseSettings) -> dict[str, CommandHandler]:
-    """The handlers of the commands that release, by type."""
+    """The handlers of the commands that release, in ones or many, and revert, by type."""
     return {
         RELEASE: partial(release_on_command, settings=settings),
         START_JOB: partial(start_jobs_on_command, settings=settings),
+        REVERT: revert_on_command,
     }

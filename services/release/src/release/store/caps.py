@@ -78,11 +78,15 @@ async def lock_caps(connection: Connection, project_ids: Iterable[str]) -> dict[
 
 
 async def lock_caps_of_events(
-    connection: Connection, billing_event_ids: Sequence[str]
+    connection: Connection, billing_event_ids: Sequence[str], *, with_removed_budgets: bool = False
 ) -> dict[str, ProjectCap]:
-    """The same for the projects of the events with these ids."""
+    """The same for the projects of the events with these ids.
+
+    With removed budgets, those that something was released on and that their project no longer has are there as
+    uncapped ones, so that a revert can give back to them.
+    """
     rows = await connection.fetch(_LOCK_PROJECTS_OF_EVENTS, billing_event_ids)
-    return await _with_budgets_and_totals(connection, rows)
+    return await _with_budgets_and_totals(connection, rows, with_removed_budgets=with_removed_budgets)
 
 
 async def load_caps(connection: Reader, project_ids: Iterable[str]) -> dict[str, ProjectCap]:
@@ -92,7 +96,7 @@ async def load_caps(connection: Reader, project_ids: Iterable[str]) -> dict[str,
 
 
 async def _with_budgets_and_totals(
-    connection: Reader, projects: Sequence["asyncpg.Record"]
+    connection: Reader, projects: Sequence["asyncpg.Record"], *, with_removed_budgets: bool = False
 ) -> dict[str, ProjectCap]:
     if not projects:
         return {}
@@ -113,6 +117,10 @@ async def _with_budgets_and_totals(
             totals.get((project_id, budget_id), {}),
             tolerances[project_id],
         )
+    if with_removed_budgets:
+        for (project_id, budget_id), released in totals.items():
+            if budget_id is not None and budget_id not in budgets[project_id]:
+                budgets[project_id][budget_id] = BudgetCap(budget_id, ZERO, False, released)
     return {
         row["project_id"]: _cap_of(row, totals.get((row["project_id"], None), {}), budgets[row["project_id"]])
         for row in projects
