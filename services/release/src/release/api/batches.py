@@ -34,7 +34,9 @@ def batches_router(database: Database) -> APIRouter:
         )
         shown, next_cursor = page.cut(ids, lambda batch_id: (batch_id,))
         batches = await load_batches(database.pool, shown)
-        return page_response([batch_body(each, batches[each]) for each in shown if each in batches], next_cursor)
+        return page_response(
+            [batch_body(each, batches[each]) for each in shown if each in batches], next_cursor
+        )
 
     @router.get("/billing-event-batches/{batch_id}", response_model=None, responses=_BATCH)
     async def get_batch(

@@ -62,6 +62,7 @@ def reading_router(database: Database) -> APIRouter:
 
     @router.get("/billing-events", response_model=None, responses=_PAGE)
     async def list_billing_events(
+        *,
         principal: MayRead,
         page: Annotated[PageRequest, pages_by(str)],
         stage: Annotated[Stage | None, Query()] = None,
@@ -110,7 +111,7 @@ def changing_router(database: Database, company_source: CompanySource) -> APIRou
     async def change(request: Request, principal: Principal, billing_event_id: str, what: Any) -> Response:
         async def action(work: UnitOfWork) -> Answer:
             wanted = Change(billing_event_id, what, Cause(correlation_id=new_id()), starter_of(principal))
-            (outcome,) = await change_by_hand(work, [wanted], company_source)
+            (outcome,) = await change_by_hand(work, [wanted], company_source, tells_refusals=False)
             if outcome.stored is None:
                 raise event_not_found(billing_event_id)
             if outcome.refusal is not None:

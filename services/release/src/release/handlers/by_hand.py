@@ -82,15 +82,16 @@ class Outcome:
 
 
 async def change_by_hand(
-    work: UnitOfWork, changes: Sequence[Change], company_source: CompanySource
+    work: UnitOfWork, changes: Sequence[Change], company_source: CompanySource, *, tells_refusals: bool
 ) -> list[Outcome]:
     """Do these changes in their order, and give the outcome of each.
 
-    Locks the events. A `changed` fact tells of each change that changed something; of refusals nothing is told here.
+    Locks the events. A `changed` fact tells of each change that changed something; refusals are told of, by a `refused`
+    fact and in the history, where they are not the answer of a call.
     """
     outcomes: list[Outcome] = []
     for each_once in _rounds(changes):
-        outcomes += await _change_each_once(work, each_once, company_source)
+        outcomes += await _change_each_once(work, each_once, company_source, tells_refusals=tells_refusals)
     return outcomes
 
 
@@ -99,19 +100,7 @@ def command_handlers(company_source: CompanySource) -> dict[str, CommandHandler]
 
     async def handle(work: UnitOfWork, commands: Sequence[Command]) -> None:
         changes = [_change_of(command) for command in commands]
-        entries = []
-        for change, outcome in zip(changes, await change_by_hand(work, changes, company_source), strict=True):
-            if outcome.refusal is None:
-                continue
-            project_id = outcome.stored.event.project_id if outcome.stored is not None else None
-            reasons = [outcome.refusal]
-            publish_refused(
-                work, change.billing_event_id, project_id, reasons, change.cause, starter=change.starter
-            )
-            entries.append(
-                _entry(change, "refused", {"change": change.word, "reasons": reason_bodies(reasons)})
-            )
-        await history.append_history(work.connection, entries)
+        await change_by_hand(work, changes, company_source, tells_refusals=True)
 
     return dict.fromkeys((FILL, HOLD, RECALCULATE), handle)
 
@@ -141,43 +130,55 @@ def _rounds(changes: Sequence[Change]) -> Iterator[list[Change]]:
 
 
 async def _change_each_once(
-    work: UnitOfWork, changes: Sequence[Change], company_source: CompanySource
+    work: UnitOfWork, changes: Sequence[Change], company_source: CompanySource, *, tells_refusals: bool
 ) -> list[Outcome]:
     stored = await events.lock_events(work.connection, [change.billing_event_id for change in changes])
-    records = await load_records(
-        work.connection,
-        (
-            item.record_key
-            for change in changes
-            if isinstance(change.what, Recalculation) and change.billing_event_id in stored
-            for item in stored[change.billing_event_id].event.items
-        ),
-    )
+    records = await _load_records_to_copy(work, changes, stored)
     decided = [_decide(change, stored.get(change.billing_event_id), records) for change in changes]
     accepted = [event for event in decided if isinstance(event, BillingEvent)]
     sources = await load_sources(work.connection, accepted, company_source)
     outcomes: list[Outcome] = []
     changed: list[StoredEvent] = []
     entries: list[HistoryEntry] = []
-    for change, event in zip(changes, decided, strict=True):
+    for change, verdict in zip(changes, decided, strict=True):
         before = stored.get(change.billing_event_id)
-        if isinstance(event, Reason):
-            outcomes.append(Outcome(before, event))
+        if isinstance(verdict, Reason):
+            outcomes.append(Outcome(before, verdict))
+            if tells_refusals:
+                entries.append(_tell_refusal(work, change, before, verdict))
             continue
         assert before is not None
-        after = (
-            before
-            if event == before.event
-            else _completed(replace(before, event=event), sources, company_source)
-        )
-        outcomes.append(Outcome(after))
-        if after != before:
+        after = before
+        if verdict != before.event:
+            after = _completed(replace(before, event=verdict), sources, company_source)
             changed.append(after)
             publish_billing_event(work, "changed", after, change.cause, change.starter)
             entries.append(_entry(change, change.word, {"stage": after.stage.value}))
+        outcomes.append(Outcome(after))
     await event_changes.update_completion(work.connection, changed)
     await history.append_history(work.connection, entries)
     return outcomes
+
+
+async def _load_records_to_copy(
+    work: UnitOfWork, changes: Sequence[Change], stored: Mapping[str, StoredEvent]
+) -> dict[RecordKey, BusinessRecord]:
+    recalculated = [
+        stored[change.billing_event_id].event
+        for change in changes
+        if isinstance(change.what, Recalculation) and change.billing_event_id in stored
+    ]
+    return await load_records(
+        work.connection, (item.record_key for event in recalculated for item in event.items)
+    )
+
+
+def _tell_refusal(
+    work: UnitOfWork, change: Change, stored: StoredEvent | None, reason: Reason
+) -> HistoryEntry:
+    project_id = stored.event.project_id if stored is not None else None
+    publish_refused(work, change.billing_event_id, project_id, [reason], change.cause, starter=change.starter)
+    return _entry(change, "refused", {"change": change.word, "reasons": reason_bodies([reason])})
 
 
 def _entry(change: Change, what: str, detail: Mapping[str, Any]) -> HistoryEntry:

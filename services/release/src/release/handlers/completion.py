@@ -92,6 +92,11 @@ async def complete_due(
     return len(due)
 
 
+async def complete_next(database: Database, company_source: CompanySource) -> bool:
+    """A worker's step: complete the next events that are due."""
+    return await database.run(lambda work: complete_due(work, company_source)) > 0
+
+
 def _complete(before: StoredEvent, sources: Sources, company_source: CompanySource) -> StoredEvent:
     """The event completed anew; the very same one if nothing about it changed."""
     if before.stage in UNRELEASED_STAGES:

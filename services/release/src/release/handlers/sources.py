@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
+from release.domain.events import RecordKey
 from release.domain.sources import Source, sources_touched_by_company
+from release.handlers.thresholds import caps_before_change, publish_crossings
 from release.store import completions, sources
 from shared.contracts.psa import (
     AccountUpserted,
@@ -18,34 +20,69 @@ from shared.messaging.message import Message
 Body = TypeVar("Body")
 
 
-async def take_sources(work: UnitOfWork, messages: Sequence[Message]) -> frozenset[str]:
+async def take_sources(work: UnitOfWork, messages: Sequence[Message]) -> None:
     """Keep what is newer than what is known, and note what events may depend on, so that they are completed again.
 
-    Gives the ids of the projects that were newer: their rows are locked, and their bookings may have changed. Messages
-    of other types are left alone.
+    Locks projects, then what else is sent. Messages of other types are left alone.
     """
-    changed: dict[Source, Cause] = {}
-    project_messages = {message.body.project_id: message for message in _of_type(messages, ProjectUpserted)}
-    newer_projects = await sources.upsert_projects(work.connection, _bodies(messages, ProjectUpserted))
-    for project_id in sorted(newer_projects):
-        changed[Source("project", project_id)] = project_messages[project_id].cause
+    await _take_projects(work, _of_type(messages, ProjectUpserted))
     await sources.upsert_accounts(work.connection, _bodies(messages, AccountUpserted))
-    company_messages = {message.body.company_id: message for message in _of_type(messages, CompanyUpserted)}
-    for before, after in await sources.upsert_companies(work.connection, _bodies(messages, CompanyUpserted)):
-        cause = company_messages[after.company_id].cause
-        changed.update(dict.fromkeys(sorted(sources_touched_by_company(before, after)), cause))
+    await _take_companies(work, _of_type(messages, CompanyUpserted))
     await sources.upsert_exchange_rates(work.connection, _bodies(messages, ExchangeRateUpserted))
-    record_messages = {
-        Source(message.body.kind, message.body.record_id): message
-        for message in _of_type(messages, BusinessRecordUpserted)
+    await _take_business_records(work, _of_type(messages, BusinessRecordUpserted))
+
+
+async def _take_projects(work: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Keep projects with their budgets; tell of thresholds that new bookings cross, and of caps that now conflict."""
+    if not messages:
+        return
+    causes = {message.body.project_id: message.cause for message in messages}
+    before = await caps_before_change(work, causes)
+    newer = await sources.upsert_projects(work.connection, [message.body for message in messages])
+    changed = {project.project_id: causes[project.project_id] for project in newer}
+    await completions.note_changes(
+        work.connection,
+        [(Source("project", project_id), cause) for project_id, cause in sorted(changed.items())],
+    )
+    await publish_crossings(work, before, changed)
+    for project in newer:
+        known = before.get(project.project_id)
+        if _is_capped_at_both_levels(project) and (known is None or not known.conflict):
+            _publish_conflict(work, project, changed[project.project_id])
+
+
+def _is_capped_at_both_levels(project: ProjectUpserted) -> bool:
+    enforced = project.apply_billing_cap and project.auto_cap_billing
+    return enforced and any(budget.apply_billing_cap for budget in project.budgets)
+
+
+def _publish_conflict(work: UnitOfWork, project: ProjectUpserted, cause: Cause) -> None:
+    """Tell operators that a project is capped at both levels (domain.md section 3, Budget cap)."""
+    capped = [budget.budget_id for budget in project.budgets if budget.apply_billing_cap]
+    body = {
+        "project_id": project.project_id,
+        "version": project.version,
+        "budget_ids": capped,
+        "starter": None,
     }
-    for key in await sources.upsert_business_records(
-        work.connection, _bodies(messages, BusinessRecordUpserted)
+    work.publish("release.cap.configuration-conflict.v1", project.project_id, body, cause)
+
+
+async def _take_companies(work: UnitOfWork, messages: Sequence[Message]) -> None:
+    causes = {message.body.company_id: message.cause for message in messages}
+    changed: dict[Source, Cause] = {}
+    for before, after in await sources.upsert_companies(
+        work.connection, [message.body for message in messages]
     ):
-        source = Source(*key)
-        changed[source] = record_messages[source].cause
+        touched = sorted(sources_touched_by_company(before, after))
+        changed.update(dict.fromkeys(touched, causes[after.company_id]))
     await completions.note_changes(work.connection, changed.items())
-    return frozenset(newer_projects)
+
+
+async def _take_business_records(work: UnitOfWork, messages: Sequence[Message]) -> None:
+    causes = {RecordKey(message.body.kind, message.body.record_id): message.cause for message in messages}
+    newer = await sources.upsert_business_records(work.connection, [message.body for message in messages])
+    await completions.note_changes(work.connection, [(Source(*key), causes[key]) for key in newer])
 
 
 def _of_type(messages: Sequence[Message], model: type[Body]) -> list[Message]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import asyncpg
+import orjson
 
 from release.domain.events import BillingEventItem
 from release.store.connection import Connection
@@ -25,7 +26,7 @@ _CONTENT: Final = (
     ("fields", "jsonb"),
     ("filled", "jsonb"),
     ("missing", "text"),
-    ("waits_for", "jsonb"),
+    ("waits_for", "text"),
     ("stage", "text"),
     ("on_hold", "boolean"),
     ("summary_amount", "numeric"),
@@ -78,15 +79,19 @@ def _names(columns: Columns) -> str:
 
 
 def _unnest(columns: Columns) -> str:
-    """The parameters as rows. `missing` is a list per row, which unnest cannot take: it comes joined by commas."""
     arrays = ", ".join(f"${place}::{kind}[]" for place, (_, kind) in enumerate(columns, start=1))
     return f"unnest({arrays}) as given ({_names(columns)})"
 
 
+# A list per row cannot be an element of an array parameter: these two come as text.
+_FROM_TEXT: Final = {
+    "missing": "string_to_array(given.missing, ',')",
+    "waits_for": "given.waits_for::jsonb",
+}
+
+
 def _given(columns: Columns) -> str:
-    return ", ".join(
-        "string_to_array(given.missing, ',')" if name == "missing" else f"given.{name}" for name, _ in columns
-    )
+    return ", ".join(_FROM_TEXT.get(name, f"given.{name}") for name, _ in columns)
 
 
 def _set(columns: Columns) -> str:
@@ -132,7 +137,7 @@ def _content_row(stored: StoredEvent) -> tuple[Any, ...]:
         event.fields,
         event.filled,
         ",".join(stored.missing),
-        [list(source) for source in stored.waits_for],
+        orjson.dumps([list(source) for source in stored.waits_for]).decode() if stored.waits_for else "[]",
         event.stage,
         event.on_hold,
         event.summary_amount,

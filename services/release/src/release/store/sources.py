@@ -57,11 +57,11 @@ where company_id = any($1::text[]) order by company_id for no key update
 _COMPANIES: Final = """
 insert into companies as known (company_id, version, name, accounting_currencies, regions, practices, groups)
 select company_id, version, name,
-  array(select jsonb_array_elements_text(accounting_currencies)), array(select jsonb_array_elements_text(regions)),
-  array(select jsonb_array_elements_text(practices)), array(select jsonb_array_elements_text(groups))
-from unnest($1::text[], $2::bigint[], $3::text[], $4::jsonb[], $5::jsonb[], $6::jsonb[], $7::jsonb[])
-  as given (company_id, version, name, accounting_currencies, regions, practices, groups)
-order by 1
+  array(select jsonb_array_elements_text(lists->0)), array(select jsonb_array_elements_text(lists->1)),
+  array(select jsonb_array_elements_text(lists->2)), array(select jsonb_array_elements_text(lists->3))
+from unnest($1::text[], $2::bigint[], $3::text[]) with ordinality as given (company_id, version, name, place)
+  join jsonb_array_elements($4::jsonb) with ordinality as lists_given (lists, place) using (place)
+order by company_id
 on conflict (company_id) do update set
   version = excluded.version, name = excluded.name, accounting_currencies = excluded.accounting_currencies,
   regions = excluded.regions, practices = excluded.practices, groups = excluded.groups
@@ -109,11 +109,11 @@ def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-async def upsert_projects(connection: Connection, bodies: Sequence[ProjectUpserted]) -> set[str]:
-    """Keep projects, each with its budgets in the place of those it had; the ids of those that were newer."""
+async def upsert_projects(connection: Connection, bodies: Sequence[ProjectUpserted]) -> list[ProjectUpserted]:
+    """Keep projects, each with its budgets in the place of those it had; those that were newer."""
     projects = _newest(bodies, lambda body: body.project_id)
     if not projects:
-        return set()
+        return []
     rows = await connection.fetch(
         _PROJECTS,
         *_columns(
@@ -140,8 +140,9 @@ async def upsert_projects(connection: Connection, bodies: Sequence[ProjectUpsert
             for body in projects
         ),
     )
-    newer = {row["project_id"] for row in rows}
-    await _replace_budgets(connection, [body for body in projects if body.project_id in newer])
+    newer_ids = {row["project_id"] for row in rows}
+    newer = [body for body in projects if body.project_id in newer_ids]
+    await _replace_budgets(connection, newer)
     return newer
 
 
@@ -191,19 +192,13 @@ async def upsert_companies(
         return []
     ids = [body.company_id for body in companies]
     before = {row["company_id"]: _company_of(row) for row in await connection.fetch(_LOCK_COMPANIES, ids)}
-    rows = [
-        (
-            body.company_id,
-            body.version,
-            body.name,
-            body.accounting_currencies,
-            body.regions,
-            body.practices,
-            body.groups,
-        )
-        for body in companies
-    ]
-    newer = await connection.fetch(_COMPANIES, *_columns(rows))
+    newer = await connection.fetch(
+        _COMPANIES,
+        ids,
+        [body.version for body in companies],
+        [body.name for body in companies],
+        [[body.accounting_currencies, body.regions, body.practices, body.groups] for body in companies],
+    )
     return [(before.get(row["company_id"]), _company_of(row)) for row in newer]
 
 

@@ -1,0 +1,45 @@
+"""Puts the release service together."""
+
+from release.api.batches import batches_router
+from release.api.billing_events import changing_router, reading_router
+from release.consumers import Commands, psa_line
+from release.handlers import by_hand, release_commands
+from release.handlers.completion import ChangeSpreader, complete_next
+from release.handlers.job_work import job_step
+from release.settings import Settings
+from shared.database.database import Database
+from shared.service import Compose, Parts, run_service
+from shared.settings import read_settings
+from shared.workers import Worker
+
+DESCRIPTION = "Registers billing events, holds the caps, and releases one event or many."
+
+
+def compose(settings: Settings) -> Compose:
+    """The parts of the service, once its database is there."""
+
+    def parts(database: Database) -> Parts:
+        source = settings.company_source
+        commands = Commands(
+            {**by_hand.command_handlers(source), **release_commands.command_handlers(settings.release)},
+            wait_seconds=settings.command_wait_seconds,
+        )
+        return Parts(
+            lines=[psa_line(source), commands.line()],
+            routers=[reading_router(database), changing_router(database, source), batches_router(database)],
+            workers=[
+                Worker("changes", ChangeSpreader(database).step, idle_seconds=0.1),
+                Worker("completions", lambda: complete_next(database, source), idle_seconds=0.1),
+                Worker("waiting commands", lambda: commands.take_up_waiting(database), idle_seconds=0.25),
+                Worker("jobs", job_step(database, settings.release), idle_seconds=0.1),
+            ],
+            description=DESCRIPTION,
+        )
+
+    return parts
+
+
+def main() -> None:
+    """Run the service until it is stopped."""
+    settings = read_settings(Settings)
+    run_service("release", settings, compose(settings))
