@@ -145,6 +145,13 @@ def test_what_psa_sent_or_somebody_filled_stays() -> None:
     )
 
 
+def test_a_billing_event_currency_that_psa_sent_stands() -> None:
+    event = sent_event({"services_product": "Own"}, billing_event_currency="EUR")
+    completion = complete(event, known())
+    assert completion.event.billing_event_currency == "EUR"
+    assert "billing_event_currency" not in completion.event.filled
+
+
 def test_a_company_that_is_not_known_yet_gives_no_currency_until_it_arrives() -> None:
     event = sent_event({"services_product": "Own"})
     before = complete(event, known(companies=()))

@@ -152,6 +152,16 @@ def test_after_that_nothing_is_filled_any_more(stage: Stage) -> None:
     assert accepted(take_generated(stored(EVENT, stage), sent(EVENT))).version == 2
 
 
+def test_on_an_invoiced_event_neither_a_product_nor_the_flag_is_filled() -> None:
+    without_product = replace(EVENT, items=EMPTY.items)
+    assert (
+        refused_for(take_generated(stored(without_product, Stage.INVOICED), sent(EVENT)))[0]
+        == "already_released"
+    )
+    flagged = sent(EVENT, auto_pass_to_accounting=True)
+    assert refused_for(take_generated(stored(EVENT, Stage.INVOICED), flagged))[0] == "already_released"
+
+
 @pytest.mark.parametrize(
     ("changes", "fields"),
     [

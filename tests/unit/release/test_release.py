@@ -72,6 +72,13 @@ def test_optional_fields_are_not_required() -> None:
     assert isinstance(decide(event, make_cap("1000", "0"), CONFIRMED, settings), Released)
 
 
+def test_a_missing_product_names_the_items_without_one() -> None:
+    event = make_event(make_item("i1", "1"), make_item("i2", "1", services_product=None), account_id=None)
+    account, product = refused(decide(event, make_cap())).reasons
+    assert (account.code, account.detail) == ("account_missing", {})
+    assert (product.code, product.detail) == ("services_product_missing", {"item_ids": ["i2"]})
+
+
 @pytest.mark.parametrize("name", ["account", "company", "currency", "services_product"])
 def test_each_required_field_is_made_optional_by_its_own_name(name: str) -> None:
     settings = replace(SETTINGS, optional_on_release=frozenset({name}))

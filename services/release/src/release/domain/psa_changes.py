@@ -170,13 +170,13 @@ def _filled_by_psa(
         else item
         for item in stored.items
     )
-    fills = (
-        bool(head)
-        or items != stored.items
-        or (sent.auto_pass_to_accounting and not stored.auto_pass_to_accounting)
-    )
-    if changed or (fills and stored.stage is not Stage.RELEASED):
-        return ChangeRefused(already_released(stored.billing_event_id, stored.stage, changed or head))
+    filled = set(head)
+    if items != stored.items:
+        filled.add("items.services_product")
+    if sent.auto_pass_to_accounting and not stored.auto_pass_to_accounting:
+        filled.add("auto_pass_to_accounting")
+    if changed or (filled and stored.stage is not Stage.RELEASED):
+        return ChangeRefused(already_released(stored.billing_event_id, stored.stage, changed or filled))
     return Accepted(
         replace(
             stored,
