@@ -17,7 +17,14 @@ BILLING_RUNS_COMMANDS: Final = "billing-runs.commands"
 BILLING_RUNS_EVENTS: Final = "billing-runs.events"
 NOTIFIER_EVENTS: Final = "notifier.events"
 
+_DEAD_LETTERS: Final = ".dead-letters"
+
 
 def dead_letters_topic(service: str) -> str:
     """The topic of what the service could not take: `release` gives `release.dead-letters`."""
-    return f"{service}.dead-letters"
+    return service + _DEAD_LETTERS
+
+
+def is_dead_letters_topic(topic: str) -> bool:
+    """Whether the topic holds what some service could not take."""
+    return topic.endswith(_DEAD_LETTERS)

@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 from aiokafka import ConsumerRecord
 
-from shared.contracts.topics import dead_letters_topic
+from shared.contracts.topics import dead_letters_topic, is_dead_letters_topic
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.message import Refusal
 
@@ -34,10 +34,17 @@ def identify(record: "ConsumerRecord[bytes, bytes]") -> str:
 
 
 async def write(work: UnitOfWork, service: str, refusals: Sequence[Refusal]) -> int:
-    """Keep the refused records and queue them for the dead-letter topic, in this transaction; how many are new."""
-    if not refusals:
+    """Keep the refused records and queue them for the dead-letter topic, in this transaction; how many are new.
+
+    A record of a dead-letter topic stays where it is: put aside once more, it would come back to whoever reads there.
+    """
+    by_id = {
+        identify(refusal.record): refusal
+        for refusal in refusals
+        if not is_dead_letters_topic(refusal.record.topic)
+    }
+    if not by_id:
         return 0
-    by_id = {identify(refusal.record): refusal for refusal in refusals}
     columns: tuple[list[Any], ...] = ([], [], [], [], [])
     for dead_letter_id, refusal in by_id.items():
         record = refusal.record
