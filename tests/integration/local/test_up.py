@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,18 +61,27 @@ class Up:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's account can enter, unlike pytest's own, so that all state lies in it."""
+    made = Path(tempfile.mkdtemp(prefix="sluice-test-"))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def environment(folder: Path) -> dict[str, str]:
     """Stand-ins for the services go before the real ones, and the broker is one that is up at once."""
     for service in SERVICES:
-        package = tmp_path / "stand-ins" / service.module
+        package = folder / "stand-ins" / service.module
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
         (package / "__main__.py").write_text(STAND_IN)
     removed = {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "SMTP_URL"}
     return {
         **{name: value for name, value in os.environ.items() if name not in removed},
-        "PYTHONPATH": str(tmp_path / "stand-ins"),
-        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "PYTHONPATH": str(folder / "stand-ins"),
+        "XDG_STATE_HOME": str(folder / "state"),
         "SLUICE_BROKER": "fallback",
     }
 
@@ -135,8 +146,8 @@ def test_a_killed_system_takes_everything_with_it(run: Any) -> None:
     wait_for(lambda: not Path(up.told["data"]).exists(), seconds=30, what="the removal of its state")
 
 
-async def test_a_second_up_goes_on_with_the_state_of_a_killed_one(run: Any, tmp_path: Path) -> None:
-    data = str(tmp_path / "data")
+async def test_a_second_up_goes_on_with_the_state_of_a_killed_one(run: Any, folder: Path) -> None:
+    data = str(folder / "data")
     first = run("--data", data)
     connection = await asyncpg.connect(first.told["database_url"])
     await connection.execute("create table kept as select 7 as number")
@@ -164,8 +175,8 @@ def test_two_at_the_same_time_do_not_meet(run: Any, environment: dict[str, str])
     assert first.end() == 0
 
 
-def test_a_state_in_use_is_refused(run: Any, environment: dict[str, str], tmp_path: Path) -> None:
-    data = str(tmp_path / "data")
+def test_a_state_in_use_is_refused(run: Any, environment: dict[str, str], folder: Path) -> None:
+    data = str(folder / "data")
     run("--data", data)
     command = [sys.executable, "-m", "sluice.main", "up", "--data", data]
     refused = subprocess.run(
@@ -191,9 +202,9 @@ def test_a_service_that_dies_is_started_again_at_its_address(run: Any) -> None:
 
 
 def test_a_service_that_cannot_start_ends_the_whole_and_says_why(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], folder: Path
 ) -> None:
-    broken = tmp_path / "stand-ins" / "notifier" / "__main__.py"
+    broken = folder / "stand-ins" / "notifier" / "__main__.py"
     broken.write_text("raise SystemExit('The setting SMTP_URL is missing.')")
     command = [sys.executable, "-m", "sluice.main", "up", "--ephemeral"]
     before = {process.pid for process in psutil.process_iter()}
@@ -201,9 +212,7 @@ def test_a_service_that_cannot_start_ends_the_whole_and_says_why(
     assert ended.returncode == 1
     assert "The setting SMTP_URL is missing." in ended.stderr
     ours = [
-        p
-        for p in psutil.process_iter(["cmdline", "environ"])
-        if p.pid not in before and _is_ours(p, tmp_path)
+        p for p in psutil.process_iter(["cmdline", "environ"]) if p.pid not in before and _is_ours(p, folder)
     ]
     assert ours == []
 

@@ -39,7 +39,7 @@ def test_without_a_home_a_folder_of_our_own_is_made(
         monkeypatch.setenv("HOME", home)
     folder = user_cache()
     assert folder == tmp_path / f"sluice-{os.geteuid()}" / "cache"
-    assert folder.stat().st_mode & 0o077 == 0
+    assert folder.stat().st_mode & 0o066 == 0, "nobody else reads or writes it"
 
 
 def test_a_folder_in_tmp_that_is_somebody_elses_is_refused(

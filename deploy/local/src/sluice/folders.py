@@ -38,7 +38,8 @@ def _usable_folder(variable: str, below_home: Path, purpose: str) -> Path:
 def is_ours(folder: Path) -> bool:
     """Whether the folder is there (or could be made), belongs to us, and can be written to."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Entered, not listed, by the account that PostgreSQL runs as when we are root.
+        folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         owner = folder.stat().st_uid
     except OSError:
         return False
