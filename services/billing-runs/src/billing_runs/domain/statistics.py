@@ -24,7 +24,10 @@ AmountByCurrency = dict[str, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class CountedItem:
-    """One billing event item with what it is counted under; `services_product` None: none found yet."""
+    """Billing event items with what they are counted under: one, or several of an event summed up.
+
+    `services_product` None: none found yet.
+    """
 
     billing_event_id: str
     account_id: str | None
@@ -33,6 +36,7 @@ class CountedItem:
     category: str
     services_product: str | None
     amount: Decimal
+    items: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +65,8 @@ class PreInvoicingReport:
 
 @dataclass(frozen=True, slots=True)
 class CountedDocument:
-    """One document of a run with what it is counted under."""
+    """Documents of a run with what they are counted under: one, or several that agree in it, summed up."""
 
-    document_id: str
     account_id: str
     kind: DocumentKind
     status: str
@@ -71,6 +74,7 @@ class CountedDocument:
     currency: str
     total_net: Decimal
     total_gross: Decimal
+    documents: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def pre_invoicing_report(items: Iterable[CountedItem]) -> PreInvoicingReport:
         accounts=len({item.account_id for item in counted if item.account_id is not None}),
         projects=len({item.project_id for item in counted}),
         events=len({item.billing_event_id for item in counted}),
-        items=len(counted),
+        items=sum(item.items for item in counted),
         amounts=_sums((item.currency, item.amount) for item in counted),
         by_category={
             category: _sums((item.currency, item.amount) for item in members)
@@ -127,7 +131,7 @@ def post_invoicing_report(documents: Iterable[CountedDocument]) -> PostInvoicing
                 review=review,
                 kind=kind,
                 status=status,
-                documents=len(members),
+                documents=sum(member.documents for member in members),
                 total_net=_sums((member.currency, member.total_net) for member in members),
                 total_gross=_sums((member.currency, member.total_gross) for member in members),
             )

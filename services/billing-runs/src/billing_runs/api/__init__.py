@@ -1,0 +1,1 @@
+"""The billing-runs service over HTTP (contract.md section 2)."""

@@ -1,0 +1,151 @@
+"""Runs over HTTP: create, list, look at, and every action of the actions bar (contract.md section 2)."""
+
+from datetime import datetime, tzinfo
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from billing_runs.api.reading import problem_of, read_run, starter_of_principal
+from billing_runs.api.shapes import run_shape
+from billing_runs.domain.lifecycle import Action
+from billing_runs.domain.refusals import RefusalCode
+from billing_runs.handlers.actions import ActionRequest, act_on_run
+from billing_runs.handlers.commands import Commands
+from billing_runs.handlers.creation import RunExistsError, SettingsError, create_run
+from billing_runs.store import executions, runs
+from shared.contracts.base import Id
+from shared.contracts.billing_runs_facts import RunStatus
+from shared.contracts.command_fields import CancelFields, DescriptionFields, RenderFields, RunKind
+from shared.contracts.requests import BillingRunRequest
+from shared.database.database import Database
+from shared.database.unit_of_work import NO_CAUSE, UnitOfWork
+from shared.http.application import LARGE_BODY_BYTES_MAX
+from shared.http.authorization import require
+from shared.http.idempotency import Answer, answer_once
+from shared.http.pages import PageRequest, page_response, pages_by
+from shared.http.problems import FieldError, Problem, not_found, validation_failed
+from shared.http.tokens import Principal
+from shared.ids import new_id
+
+Reads = Annotated[Principal, require("billing-runs:read")]
+Writes = Annotated[Principal, require("billing-runs:write")]
+
+
+def runs_router(database: Database, commands: Commands, time_zone: tzinfo) -> APIRouter:
+    """The calls on whole runs."""
+    router = APIRouter(prefix="/billing-runs", tags=["billing runs"])
+
+    @router.post("", status_code=201, summary="Create a billing run", max_body_size=LARGE_BODY_BYTES_MAX)
+    async def create(request: Request, principal: Writes, body: BillingRunRequest) -> Response:
+        run_id = body.run_id or new_id()
+        starter = starter_of_principal(principal)
+
+        async def action(work: UnitOfWork) -> Answer:
+            try:
+                await create_run(
+                    work,
+                    run_id,
+                    body,
+                    body.scope.model_dump(mode="json", exclude_none=True),
+                    starter=starter,
+                    cause=NO_CAUSE,
+                    time_zone=time_zone,
+                )
+            except SettingsError as error:
+                raise validation_failed(
+                    [FieldError(each.field, each.message) for each in error.problems]
+                ) from None
+            except RunExistsError:
+                raise Problem(409, "already_exists", "There is another billing run with this id") from None
+            await commands.take_waiting(work, run_id)
+            return Answer(201, await _shape_now(work, run_id), {"Location": f"/billing-runs/{run_id}"})
+
+        return await answer_once(database, request, principal, action)
+
+    @router.get("", summary="Billing runs, the latest first")
+    async def list_all(
+        principal: Reads,
+        page: Annotated[PageRequest, pages_by(datetime, str)],
+        status: Annotated[RunStatus | None, Query()] = None,
+        kind: Annotated[RunKind | None, Query()] = None,
+    ) -> dict[str, Any]:
+        after: Any = page.after
+        found = await runs.list_runs(
+            database.pool, status=status, kind=kind, after=after, limit=page.limit + 1
+        )
+        shown, cursor = page.cut(found, lambda run: (run.created_at, run.run_id))
+        shapes = [run_shape(run, await executions.executions_of(database.pool, run.run_id)) for run in shown]
+        return page_response(shapes, cursor)
+
+    @router.get("/{run_id}", summary="A billing run")
+    async def details(principal: Reads, run_id: Id) -> dict[str, Any]:
+        run = await read_run(database.pool, run_id)
+        return run_shape(run, await executions.executions_of(database.pool, run_id))
+
+    @router.patch("/{run_id}", summary="Save the description")
+    async def describe(request: Request, principal: Writes, run_id: Id, body: DescriptionFields) -> Response:
+        asked = ActionRequest(Action.DESCRIBE, starter_of_principal(principal), description=body.description)
+        return await _act(database, request, principal, run_id, asked, status=200)
+
+    @router.post("/{run_id}/cancel", status_code=202, summary="Cancel what is not validated")
+    async def cancel(request: Request, principal: Writes, run_id: Id, body: CancelFields) -> Response:
+        closes = body.billing_events == "cancel"
+        asked = ActionRequest(Action.CANCEL, starter_of_principal(principal), closes_events=closes)
+        return await _act(database, request, principal, run_id, asked, status=202)
+
+    @router.post("/{run_id}/render", status_code=202, summary="Make the files of all documents")
+    async def render(request: Request, principal: Writes, run_id: Id, body: RenderFields) -> Response:
+        asked = ActionRequest(Action.RENDER, starter_of_principal(principal), file_format=body.format)
+        return await _act(database, request, principal, run_id, asked, status=202)
+
+    _add_plain_actions(router, database)
+    return router
+
+
+def _add_plain_actions(router: APIRouter, database: Database) -> None:
+    """The actions that take nothing but the run."""
+
+    @router.post("/{run_id}/process", status_code=202, summary="Do the next step")
+    async def process(request: Request, principal: Writes, run_id: Id) -> Response:
+        asked = ActionRequest(Action.PROCESS, starter_of_principal(principal))
+        return await _act(database, request, principal, run_id, asked, status=202)
+
+    @router.post("/{run_id}/close", summary="Take no more lines into an incremental run")
+    async def close(request: Request, principal: Writes, run_id: Id) -> Response:
+        asked = ActionRequest(Action.CLOSE, starter_of_principal(principal))
+        return await _act(database, request, principal, run_id, asked, status=200)
+
+    @router.post("/{run_id}/enable", summary="Let steps start again")
+    async def enable(request: Request, principal: Writes, run_id: Id) -> Response:
+        asked = ActionRequest(Action.ENABLE, starter_of_principal(principal))
+        return await _act(database, request, principal, run_id, asked, status=200)
+
+    @router.post("/{run_id}/disable", summary="Let no step start")
+    async def disable(request: Request, principal: Writes, run_id: Id) -> Response:
+        asked = ActionRequest(Action.DISABLE, starter_of_principal(principal))
+        return await _act(database, request, principal, run_id, asked, status=200)
+
+
+async def _act(
+    database: Database,
+    request: Request,
+    principal: Principal,
+    run_id: str,
+    asked: ActionRequest,
+    *,
+    status: Literal[200, 202],
+) -> Response:
+    async def action(work: UnitOfWork) -> Answer:
+        outcome = await act_on_run(work, run_id, asked, NO_CAUSE)
+        if outcome is None:
+            raise not_found()
+        if isinstance(outcome, RefusalCode):
+            raise problem_of(outcome)
+        return Answer(status, await _shape_now(work, run_id))
+
+    return await answer_once(database, request, principal, action)
+
+
+async def _shape_now(work: UnitOfWork, run_id: str) -> dict[str, Any]:
+    run = await read_run(work.connection, run_id)
+    return run_shape(run, await executions.executions_of(work.connection, run_id))

@@ -1,0 +1,74 @@
+"""What a user does with a whole run, from process to describe (domain.md section 5)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from billing_runs.domain.executions import Step
+from billing_runs.domain.lifecycle import Action, ExecutionState, RunState, Status, act
+from billing_runs.domain.refusals import RefusalCode
+from billing_runs.handlers.engine import STEP_OF_STATUS
+from billing_runs.handlers.session import RunSession, open_sessions
+from billing_runs.store.runs import StoredRun
+from shared.database.unit_of_work import Cause, UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRequest:
+    """An action with what it takes: the format of *render*, the end of the events of *cancel*, the description."""
+
+    action: Action
+    starter: Mapping[str, Any] | None
+    file_format: str | None = None
+    closes_events: bool = False
+    description: str | None = None
+
+
+async def act_on_run(
+    work: UnitOfWork, run_id: str, request: ActionRequest, cause: Cause
+) -> StoredRun | RefusalCode | None:
+    """Do the action: the run right after it, the code that refuses it, or None for a run that is not known.
+
+    Locks the run.
+    """
+    session = (await open_sessions(work, [run_id], cause)).get(run_id)
+    if session is None:
+        return None
+    before = session.run.state
+    after = act(before, request.action)
+    if isinstance(after, RefusalCode):
+        return after
+    session.set_state(after)
+    match request.action:
+        case Action.PROCESS | Action.CANCEL | Action.RENDER:
+            step = _step_of(session, before, request)
+            await session.queue(
+                step, starter=request.starter, closes_events=_closes(session, before, request)
+            )
+        case Action.CLOSE | Action.ENABLE:
+            session.wake()
+        case Action.DESCRIBE:
+            session.run = replace(session.run, description=request.description or "")
+        case Action.DISABLE:
+            pass
+    await session.save()
+    return session.run
+
+
+def _step_of(session: RunSession, before: RunState, request: ActionRequest) -> Step:
+    if request.action is Action.RENDER:
+        return Step.XML if request.file_format == "xml" else Step.PDF
+    status = session.run.state.status
+    if status is not Status.CREATING_INVOICE_LINES:
+        return STEP_OF_STATUS[status]
+    failed = before.execution is ExecutionState.FAILED and session.latest is not None
+    if failed:
+        return session.execution.step
+    return Step.RELEASE if session.run.settings.release_first else Step.INVOICE_LINES
+
+
+def _closes(session: RunSession, before: RunState, request: ActionRequest) -> bool:
+    """A cancel that failed is taken up as it was meant."""
+    if request.action is Action.PROCESS and before.status is Status.CANCELLING:
+        return session.execution.closes_events
+    return request.closes_events

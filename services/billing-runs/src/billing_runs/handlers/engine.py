@@ -1,0 +1,156 @@
+"""The engine of the steps: one bounded chunk of one run per transaction, so that a crash loses nothing of it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Final
+
+import structlog
+
+from billing_runs.domain.executions import Step
+from billing_runs.domain.lifecycle import Action as RunAction
+from billing_runs.domain.lifecycle import ExecutionState, Status, act, goes_on_to, may_start
+from billing_runs.domain.refusals import RefusalCode
+from billing_runs.handlers.queued_reviews import send_queued_reviews
+from billing_runs.handlers.session import ASKING, RunSession, open_session, open_sessions
+from billing_runs.handlers.steps import cancellation, invoices, lines, release, rendering, validation
+from billing_runs.store import document_steps, run_documents, run_events, runs
+from shared import failpoints
+from shared.database.database import Database, is_transient
+from shared.database.unit_of_work import UnitOfWork
+
+FIRST_PHASE: Final[Mapping[Step, str]] = {
+    Step.RELEASE: release.SELECTING,
+    Step.INVOICE_LINES: lines.SELECTING,
+    Step.INVOICES: invoices.STARTING,
+    Step.VALIDATION: validation.RECHECKING,
+    Step.CANCELLATION: ASKING,
+    Step.XML: ASKING,
+    Step.PDF: ASKING,
+}
+
+STEP_OF_STATUS: Final[Mapping[Status, Step]] = {
+    Status.CREATING_INVOICE_LINES: Step.INVOICE_LINES,
+    Status.CREATING_INVOICES: Step.INVOICES,
+    Status.VALIDATING: Step.VALIDATION,
+    Status.CANCELLING: Step.CANCELLATION,
+}
+"""The step that is executed in each status that is a step."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class StepWorker:
+    """Goes round the runs that have something to do, a chunk of each at a time."""
+
+    database: Database
+    time_zone: tzinfo
+    _last_run_id: str = ""
+
+    async def step(self) -> bool:
+        """Do one chunk of the next run; whether there was one. A chunk that cannot be done fails the run's step."""
+        picked: list[str] = []
+
+        async def advance(work: UnitOfWork) -> bool:
+            picked.clear()
+            run = await runs.lock_due_run(work.connection, after=self._last_run_id)
+            if run is None and self._last_run_id:
+                run = await runs.lock_due_run(work.connection, after="")
+            if run is None:
+                return False
+            picked.append(run.run_id)
+            session = await open_session(work, run)
+            await advance_run(session, self.time_zone)
+            await session.save()
+            return True
+
+        try:
+            worked = await self.database.run(advance)
+        except Exception as error:
+            if is_transient(error) or not picked:
+                raise
+            log.exception("step cannot go on", run_id=picked[0])
+            reason = f"the step cannot go on ({type(error).__name__})"
+            await self.database.run(lambda work: fail_step(work, picked[0], reason))
+            worked = True
+        failpoints.hit(failpoints.STEP_AFTER_COMMIT)
+        self._last_run_id = picked[0] if picked else ""
+        return worked
+
+
+async def advance_run(session: RunSession, time_zone: tzinfo) -> None:
+    """Do what comes next for a locked run: begin its queued step, a chunk of it, or what it does between steps."""
+    state = session.run.state
+    match state.execution:
+        case ExecutionState.QUEUED if may_start(state):
+            session.start(phase=FIRST_PHASE[session.execution.step])
+        case ExecutionState.RUNNING:
+            await _chunk(session, time_zone)
+        case ExecutionState.IDLE:
+            await _between_steps(session, time_zone)
+        case _:
+            session.rest()
+
+
+async def _chunk(session: RunSession, time_zone: tzinfo) -> None:
+    steps: Mapping[Step, Callable[[RunSession], Awaitable[None]]] = {
+        Step.RELEASE: release.advance,
+        Step.INVOICE_LINES: lines.advance,
+        Step.INVOICES: invoices.advance,
+        Step.CANCELLATION: cancellation.advance,
+        Step.XML: rendering.advance,
+        Step.PDF: rendering.advance,
+    }
+    step = session.execution.step
+    if step is Step.VALIDATION:
+        await validation.advance(session, time_zone)
+    else:
+        await steps[step](session)
+
+
+async def _between_steps(session: RunSession, time_zone: tzinfo) -> None:
+    """Send the queued actions on documents, then go on by itself where the run's process type says so."""
+    if await send_queued_reviews(session, time_zone):
+        return
+    session.rest()
+    run = session.run
+    counts, refused_drafts = await run_documents.count_documents(session.work.connection, run.run_id)
+    destination = goes_on_to(
+        run.state,
+        process_type=run.settings.process_type,
+        on_suspect=run.settings.on_suspect,
+        suspects=counts.suspect,
+        refused_drafts=refused_drafts,
+    )
+    if destination is None:
+        return
+    after = act(run.state, RunAction.PROCESS)
+    if isinstance(after, RefusalCode):
+        raise ValueError(f"run {run.run_id} cannot go on from {run.state.status}: {after}")
+    session.set_state(after)
+    await session.queue(STEP_OF_STATUS[destination], starter=run.starter)
+
+
+async def fail_step(work: UnitOfWork, run_id: str, reason: str) -> None:
+    """Give up the step of a run, with the reason; what it asked without an answer can be asked again."""
+    session = (await open_sessions(work, [run_id]))[run_id]
+    if session.run.state.execution is ExecutionState.QUEUED:
+        session.start(phase=FIRST_PHASE[session.execution.step])
+    if session.is_running:
+        await give_up(session, reason)
+    else:
+        session.rest()
+    await session.save()
+
+
+async def give_up(session: RunSession, reason: str) -> None:
+    """The running step failed; what it asked without an answer can be asked again by the next execution."""
+    connection, run_id = session.work.connection, session.run.run_id
+    execution = session.execution
+    await document_steps.forget_asked_by(connection, run_id, execution.execution_id)
+    await run_events.ask_again(connection, run_id)
+    await run_events.let_go_again(connection, run_id)
+    if execution.step in {Step.XML, Step.PDF}:
+        await document_steps.unqueue_files(connection, run_id, file_format=execution.step.value)
+    session.fail(reason)

@@ -1,0 +1,54 @@
+"""What comes of the release jobs of runs: counted, for a job is over only when all its facts have been read."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from billing_runs.facts import reason_bodies
+from billing_runs.handlers.session import error, in_words, open_sessions, save_sessions
+from billing_runs.store import release_jobs
+from shared.database.unit_of_work import UnitOfWork
+from shared.messaging.message import Message
+
+RELEASED: Final = "release.billing-event.released.v1"
+REFUSED: Final = "release.billing-event.refused.v1"
+COMPLETED: Final = "release.job.completed.v1"
+JOB_TYPES: Final = frozenset({RELEASED, REFUSED, COMPLETED})
+
+
+async def take_job_facts(work: UnitOfWork, messages: Sequence[Message]) -> None:
+    """Count the facts of runs' jobs, and list what a job could not release. Locks the runs that started the jobs."""
+    of_jobs = [
+        message for message in messages if message.type in JOB_TYPES and message.body.job_id is not None
+    ]
+    if not of_jobs:
+        return
+    runs_by_job = await release_jobs.runs_of_jobs(
+        work.connection, sorted({message.body.job_id for message in of_jobs})
+    )
+    if not runs_by_job:
+        return
+    sessions = await open_sessions(work, runs_by_job.values())
+    seen: dict[str, tuple[int, int]] = {}
+    for message in of_jobs:
+        body = message.body
+        if body.job_id not in runs_by_job:
+            continue
+        session = sessions[runs_by_job[body.job_id]]
+        if message.type == COMPLETED:
+            await release_jobs.set_expected(
+                work.connection, body.job_id, released=body.released, failed=body.failed
+            )
+            if body.status == "failed" and session.is_running:
+                session.progress(lines=[error(f"release job {body.job_id} failed")])
+        else:
+            released, failed = seen.get(body.job_id, (0, 0))
+            refused = message.type == REFUSED
+            seen[body.job_id] = (released + (not refused), failed + refused)
+            if refused and session.is_running:
+                line = error(f"not released: {in_words(reason_bodies(body.reasons))}", body.billing_event_id)
+                session.progress(lines=[line])
+    await release_jobs.add_seen(work.connection, seen)
+    for session in sessions.values():
+        if session.is_running:
+            session.wake()
+    await save_sessions(sessions)

@@ -1,0 +1,50 @@
+"""The step that releases the events of a run's scope first, as jobs (domain.md section 5, `release_first`)."""
+
+from typing import Final
+
+from billing_runs.domain.executions import Step
+from billing_runs.handlers.selection import START, select_page
+from billing_runs.handlers.session import WAITING, RunSession
+from billing_runs.handlers.steps.places import place_of, stored_place
+from billing_runs.store import release_jobs
+from billing_runs.store.run_events import ids_of
+from shared.ids import derived_id
+
+SELECTING: Final = "selecting"
+
+
+async def advance(session: RunSession) -> None:
+    """Start a job for the next page of events that await release; once all jobs are over, go on to the lines."""
+    if session.execution.phase == SELECTING:
+        await _start_jobs(session)
+        return
+    connection = session.work.connection
+    for events in await release_jobs.end_jobs(connection, session.execution.execution_id):
+        session.update(answered=session.execution.answered + events)
+        session.progress(done=events)
+    if session.execution.answered < session.execution.asked:
+        session.rest()
+        return
+    session.hand_over()
+    await session.queue(Step.INVOICE_LINES, starter=session.execution.starter)
+
+
+async def _start_jobs(session: RunSession) -> None:
+    execution = session.execution
+    selection, place = await select_page(
+        session.work.connection, session.run, after=place_of(execution.place, START), release_first=True
+    )
+    if selection.to_release:
+        part = execution.parts + 1
+        job_id = derived_id("release-job", execution.execution_id, str(part))
+        events = len(selection.to_release)
+        await release_jobs.insert_job(
+            session.work.connection, job_id, execution_id=execution.execution_id, events=events
+        )
+        body = {"job_id": job_id, "select": {"billing_event_ids": ids_of(selection.to_release)}}
+        session.command("release.job.start.v1", job_id, {**body, "mode": "background", "and_invoice": False})
+        session.update(parts=part, asked=execution.asked + events)
+        session.expect(session.execution.asked)
+    session.update(place=stored_place(place))
+    if place is None:
+        session.update(phase=WAITING)

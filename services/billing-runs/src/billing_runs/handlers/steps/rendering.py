@@ -1,0 +1,33 @@
+"""The steps that have the files of a run's documents made, those without a current one (domain.md section 5)."""
+
+from typing import Final
+
+from billing_runs.handlers.session import ASKING, WAITING, RunSession
+from billing_runs.handlers.steps.document_commands import render_documents
+from billing_runs.store import document_steps
+
+CHUNK_ASKED: Final = 5_000
+
+
+async def advance(session: RunSession) -> None:
+    """Have a chunk of documents rendered, or end once every one of them has an answer."""
+    if session.execution.phase != ASKING:
+        if session.execution.answered < session.execution.asked:
+            session.rest()
+        else:
+            await session.finish()
+        return
+    file_format = session.execution.step.value
+    execution_id = session.execution.execution_id
+    document_ids = await document_steps.take_to_render(
+        session.work.connection,
+        session.run.run_id,
+        file_format=file_format,
+        execution_id=execution_id,
+        limit=CHUNK_ASKED,
+    )
+    render_documents(session, document_ids, file_format=file_format, job_id=execution_id)
+    session.update(asked=session.execution.asked + len(document_ids))
+    session.expect(session.execution.asked)
+    if len(document_ids) < CHUNK_ASKED:
+        session.update(phase=WAITING)

@@ -1,0 +1,57 @@
+"""The billing-runs service, put together."""
+
+from collections.abc import Callable
+from typing import Final
+
+from billing_runs.api.billing_cycles import billing_cycles_router
+from billing_runs.api.documents import documents_router
+from billing_runs.api.reports import reports_router
+from billing_runs.api.rules import rules_router
+from billing_runs.api.runs import runs_router
+from billing_runs.consumers import lines
+from billing_runs.handlers.commands import Commands
+from billing_runs.handlers.engine import StepWorker
+from billing_runs.settings import BillingRunsSettings
+from shared.database.database import Database
+from shared.service import Parts, run_service
+from shared.settings import read_settings
+from shared.workers import Worker
+
+NAME: Final = "billing-runs"
+STEPS_IDLE_SECONDS: Final = 0.2
+EXPIRY_IDLE_SECONDS: Final = 1.0
+
+
+def compose(settings: BillingRunsSettings) -> Callable[[Database], Parts]:
+    """What makes the parts of the service once its database is known."""
+
+    def make_parts(database: Database) -> Parts:
+        commands = Commands(settings.time_zone, settings.command_wait_seconds)
+        steps = StepWorker(database, settings.time_zone)
+
+        async def expire() -> bool:
+            return await database.run(commands.expire)
+
+        return Parts(
+            lines=lines(commands),
+            routers=[
+                runs_router(database, commands, settings.time_zone),
+                reports_router(database),
+                documents_router(database),
+                rules_router(database),
+                billing_cycles_router(database),
+            ],
+            workers=[
+                Worker("steps", steps.step, idle_seconds=STEPS_IDLE_SECONDS),
+                Worker("waiting commands", expire, idle_seconds=EXPIRY_IDLE_SECONDS),
+            ],
+            description="Invoices many released billing events step by step, with a review.",
+        )
+
+    return make_parts
+
+
+def main() -> None:
+    """Run the service until it is stopped."""
+    settings = read_settings(BillingRunsSettings)
+    run_service(NAME, settings, compose(settings))

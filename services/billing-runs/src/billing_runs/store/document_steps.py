@@ -1,0 +1,222 @@
+"""Documents as steps go through them: what was asked of the connector, and what it answered."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Final
+
+from billing_runs.store.connection import Connection, as_json
+from billing_runs.store.run_documents import HEAD, StoredDocument, document_of
+
+# The parts are column names of ours; every value is a parameter.
+_TO_VALIDATE: Final = """
+update run_documents set asked = 'validate', asked_by = $2, asked_closes_events = null, refusal = null
+where document_id in (
+  select document_id from run_documents
+  where run_id = $1 and review in ('draft', 'suspect') and asked is null and refused_by is distinct from $2
+  order by document_id limit $3 for no key update)
+returning document_id
+"""
+_TO_CANCEL: Final = """
+update run_documents set asked = 'cancel', asked_by = $2, asked_closes_events = $3
+where document_id in (
+  select document_id from run_documents
+  where run_id = $1 and status = 'draft' and asked_by is distinct from $2 and refused_by is distinct from $2
+  order by document_id limit $4 for no key update)
+returning document_id
+"""
+_TO_RECHECK: Final = f"""
+update run_documents as known set judged_by = $2
+where document_id in (
+  select document_id from run_documents
+  where run_id = $1 and review = 'rejected' and rejected_by = 'rule' and asked is null
+    and judged_by is distinct from $2
+  order by document_id limit $3 for no key update)
+returning {HEAD}
+"""  # noqa: S608
+_TO_JUDGE: Final = f"""
+update run_documents as known set judged_by = $2
+where document_id in (
+  select document_id from run_documents
+  where run_id = $1 and review = any($3::text[]) and status = 'draft' and asked is null
+    and (rejected_by is null or rejected_by = 'rule') and judged_by is distinct from $2
+  order by document_id limit $4 for no key update)
+returning {HEAD}
+"""  # noqa: S608
+_WAITING: Final = f"""
+select {HEAD} from run_documents as known
+where run_id = $1 and asked is not null and asked_by is null and (asked = 'cancel' or not $2)
+order by document_id limit $3 for no key update
+"""  # noqa: S608
+_ASK: Final = """
+update run_documents as known
+set asked = $2, asked_by = $3, asked_closes_events = $4, asked_starter = $5,
+  refusal = case when $2 = 'validate' then null else refusal end
+where document_id = any($1::text[])
+"""
+_DROP: Final = """
+update run_documents set asked = null, asked_by = null, asked_closes_events = null, asked_starter = null
+where document_id = any($1::text[])
+"""
+_FORGET: Final = """
+update run_documents set asked = null, asked_by = null where run_id = $1 and asked_by = $2
+"""
+_ENDED: Final = """
+update run_documents as known
+set status = given.status, review = given.status, rejected_by = null, reason = null, number = given.number,
+  date = given.date, document = known.document || given.head::jsonb, refusal = null, asked = null, asked_by = null,
+  asked_closes_events = null, asked_starter = null,
+  xml_file = case when known.xml_file is null then null else 'stale' end,
+  pdf_file = case when known.pdf_file is null then null else 'stale' end
+from unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::text[])
+  as given (document_id, status, number, date, head)
+where known.document_id = given.document_id and known.status = 'draft'
+"""
+_REFUSED: Final = """
+update run_documents as known
+set refusal = case when known.asked = 'validate' then given.reasons::jsonb else known.refusal end,
+  refused_by = known.asked_by, asked = null, asked_by = null, asked_closes_events = null, asked_starter = null
+from unnest($1::text[], $2::text[]) as given (document_id, reasons)
+where known.document_id = given.document_id and known.status = 'draft'
+"""
+_COUNT_ASKED: Final = "select count(*) from run_documents where run_id = $1 and asked_by = $2"
+_FILE: Final = {
+    "xml": """
+update run_documents set xml_file = 'queued' where document_id in (
+  select document_id from run_documents where run_id = $1 and status <> 'cancelled'
+    and (xml_file is null or xml_file in ('failed', 'stale')) and refused_by is distinct from $2
+  order by document_id limit $3 for no key update)
+returning document_id
+""",
+    "pdf": """
+update run_documents set pdf_file = 'queued' where document_id in (
+  select document_id from run_documents where run_id = $1 and status <> 'cancelled'
+    and (pdf_file is null or pdf_file in ('failed', 'stale')) and refused_by is distinct from $2
+  order by document_id limit $3 for no key update)
+returning document_id
+""",
+}
+_RENDERED: Final = {
+    "xml": """
+update run_documents as known set xml_file = given.file, refused_by = $3
+from unnest($1::text[], $2::text[]) as given (document_id, file)
+where known.document_id = given.document_id and known.xml_file = 'queued'
+returning known.document_id
+""",
+    "pdf": """
+update run_documents as known set pdf_file = given.file, refused_by = $3
+from unnest($1::text[], $2::text[]) as given (document_id, file)
+where known.document_id = given.document_id and known.pdf_file = 'queued'
+returning known.document_id
+""",
+}
+_UNQUEUE: Final = {
+    "xml": "update run_documents set xml_file = 'stale' where run_id = $1 and xml_file = 'queued'",
+    "pdf": "update run_documents set pdf_file = 'stale' where run_id = $1 and pdf_file = 'queued'",
+}
+
+
+async def take_to_validate(
+    connection: Connection, run_id: str, *, execution_id: str, limit: int
+) -> list[str]:
+    """Mark good documents as asked for by the step, and return their ids in order; locks them."""
+    rows = await connection.fetch(_TO_VALIDATE, run_id, execution_id, limit)
+    return sorted(row["document_id"] for row in rows)
+
+
+async def take_to_cancel(
+    connection: Connection, run_id: str, *, execution_id: str, closes_events: bool, limit: int
+) -> list[str]:
+    """Mark drafts that the step has not asked for yet as to be cancelled, and return their ids; locks them."""
+    rows = await connection.fetch(_TO_CANCEL, run_id, execution_id, closes_events, limit)
+    return sorted(row["document_id"] for row in rows)
+
+
+async def take_to_recheck(
+    connection: Connection, run_id: str, *, execution_id: str, limit: int
+) -> list[StoredDocument]:
+    """Documents that a rule rejected and that this execution has not judged yet, marked as judged; locks them."""
+    return [document_of(row) for row in await connection.fetch(_TO_RECHECK, run_id, execution_id, limit)]
+
+
+async def take_to_judge(
+    connection: Connection, run_id: str, *, execution_id: str, reviews: Sequence[str], limit: int
+) -> list[StoredDocument]:
+    """Documents in these reviews by the rules that this execution has not judged yet, marked as judged; locks them."""
+    rows = await connection.fetch(_TO_JUDGE, run_id, execution_id, reviews, limit)
+    return [document_of(row) for row in rows]
+
+
+async def waiting_documents(
+    connection: Connection, run_id: str, *, disabled: bool, limit: int
+) -> list[StoredDocument]:
+    """Documents whose queued action has not been sent; validations of a disabled run stay queued. Locks them."""
+    return [document_of(row) for row in await connection.fetch(_WAITING, run_id, disabled, limit)]
+
+
+async def ask(
+    connection: Connection,
+    document_ids: Sequence[str],
+    *,
+    action: str,
+    by: str | None,
+    closes_events: bool,
+    starter: Mapping[str, Any] | None,
+) -> None:
+    """Note an action on locked documents: sent by `by`, or (None) queued."""
+    await connection.execute(_ASK, document_ids, action, by, closes_events, starter)
+
+
+async def drop_asked(connection: Connection, document_ids: Sequence[str]) -> None:
+    """Forget the queued action of locked documents that no longer allow it."""
+    await connection.execute(_DROP, document_ids)
+
+
+async def forget_asked_by(connection: Connection, run_id: str, execution_id: str) -> None:
+    """Forget what a failed execution asked, so that the next one asks for it again."""
+    await connection.execute(_FORGET, run_id, execution_id)
+
+
+async def end_documents(
+    connection: Connection,
+    ended: Sequence[tuple[str, str, str | None, date | None, Mapping[str, Any]]],
+) -> None:
+    """Write that drafts were validated or cancelled: id, status, number, date, and the new head as JSON."""
+    if ended:
+        ids, statuses, numbers, dates, heads = (list(column) for column in zip(*ended, strict=True))
+        await connection.execute(_ENDED, ids, statuses, numbers, dates, [as_json(head) for head in heads])
+
+
+async def refuse_documents(
+    connection: Connection, reasons: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> None:
+    """Write that the connector refused what was asked for locked drafts; the execution will not ask again."""
+    if reasons:
+        await connection.execute(_REFUSED, list(reasons), [as_json(each) for each in reasons.values()])
+
+
+async def count_asked_by(connection: Connection, run_id: str, execution_id: str) -> int:
+    """How many of the run's documents still owe the execution an answer."""
+    return int(await connection.fetchval(_COUNT_ASKED, run_id, execution_id))
+
+
+async def take_to_render(
+    connection: Connection, run_id: str, *, file_format: str, execution_id: str, limit: int
+) -> list[str]:
+    """Mark documents without a current file as queued for one, and return their ids in order; locks them."""
+    rows = await connection.fetch(_FILE[file_format], run_id, execution_id, limit)
+    return sorted(row["document_id"] for row in rows)
+
+
+async def set_files(
+    connection: Connection, files: Mapping[str, str], *, file_format: str, execution_id: str | None
+) -> frozenset[str]:
+    """Write how the files of locked documents turned out; returns the ids of those that were queued."""
+    if not files:
+        return frozenset()
+    rows = await connection.fetch(_RENDERED[file_format], list(files), list(files.values()), execution_id)
+    return frozenset(row["document_id"] for row in rows)
+
+
+async def unqueue_files(connection: Connection, run_id: str, *, file_format: str) -> None:
+    """Take back files that were asked for without an answer, to be asked for anew."""
+    await connection.execute(_UNQUEUE[file_format], run_id)

@@ -1,0 +1,83 @@
+"""Commands for runs that are not known yet, kept as the records that they came as."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import ConsumerRecord
+
+from billing_runs.store.connection import Connection
+
+if TYPE_CHECKING:
+    import asyncpg
+
+_INSERT: Final = """
+insert into waiting_commands (message_id, run_id, topic, partition, "offset", recorded_at_milliseconds, key, value,
+  headers, deadline)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10))
+on conflict do nothing
+"""
+_TAKE: Final = "delete from waiting_commands where run_id = $1 returning *"
+_TAKE_EXPIRED: Final = """
+delete from waiting_commands where message_id in (
+  select message_id from waiting_commands where deadline <= now()
+  order by deadline, message_id limit $1 for update skip locked)
+returning *
+"""
+
+
+async def insert_waiting(
+    connection: Connection,
+    message_id: str,
+    run_id: str,
+    record: "ConsumerRecord[bytes, bytes]",
+    *,
+    wait_seconds: float,
+) -> None:
+    """Keep a command until its run is known or its time has passed."""
+    await connection.execute(
+        _INSERT,
+        message_id,
+        run_id,
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp,
+        record.key,
+        record.value,
+        [[name, value.hex() if value is not None else None] for name, value in record.headers],
+        wait_seconds,
+    )
+
+
+async def take_waiting(connection: Connection, run_id: str) -> list["ConsumerRecord[bytes, bytes]"]:
+    """Take out the commands that wait for a run, in the order in which they came."""
+    return _in_order(await connection.fetch(_TAKE, run_id))
+
+
+async def take_expired(connection: Connection, *, limit: int) -> list["ConsumerRecord[bytes, bytes]"]:
+    """Take out commands whose time has passed; other transactions leave them alone meanwhile."""
+    return _in_order(await connection.fetch(_TAKE_EXPIRED, limit))
+
+
+def _in_order(rows: Sequence["asyncpg.Record"]) -> list["ConsumerRecord[bytes, bytes]"]:
+    ordered = sorted(rows, key=lambda row: (row["topic"], row["partition"], row["offset"]))
+    return [_record_of(row) for row in ordered]
+
+
+def _record_of(row: "asyncpg.Record") -> "ConsumerRecord[bytes, bytes]":
+    headers: list[tuple[str, Any]] = [
+        (name, bytes.fromhex(value) if value is not None else None) for name, value in row["headers"]
+    ]
+    return ConsumerRecord(
+        topic=row["topic"],
+        partition=row["partition"],
+        offset=row["offset"],
+        timestamp=row["recorded_at_milliseconds"],
+        timestamp_type=0,
+        key=row["key"],
+        value=row["value"],
+        checksum=None,
+        serialized_key_size=len(row["key"] or b""),
+        serialized_value_size=len(row["value"] or b""),
+        headers=tuple(headers),
+    )
