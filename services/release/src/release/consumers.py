@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import Final
 
 from release.domain.sources import CompanySource
+from release.handlers import write_back
 from release.handlers.arrival import take_billing_events
 from release.handlers.commands import Command, CommandHandler
 from release.handlers.sources import take_sources
@@ -35,6 +36,13 @@ def psa_line(company_source: CompanySource) -> Line:
 
     types = frozenset(entry.type for topic in PSA_TOPICS for entry in message_types_of(topic))
     return Line("psa", PSA_TOPICS, types, handle)
+
+
+def accounting_line() -> Line:
+    """What the accounting connector tells of billing events."""
+    return Line(
+        "accounting", (topics.ACCOUNTING_EVENTS,), write_back.HANDLED, write_back.take_accounting_facts
+    )
 
 
 class Commands:

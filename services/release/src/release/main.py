@@ -2,7 +2,11 @@
 
 from release.api.batches import batches_router
 from release.api.billing_events import changing_router, reading_router
-from release.consumers import Commands, psa_line
+from release.api.caps import caps_router
+from release.api.jobs import jobs_router
+from release.api.reconciliation import reconciliation_router
+from release.api.release import release_router
+from release.consumers import Commands, accounting_line, psa_line
 from release.handlers import by_hand, release_commands
 from release.handlers.completion import ChangeSpreader, complete_next
 from release.handlers.job_work import job_step
@@ -25,8 +29,21 @@ def compose(settings: Settings) -> Compose:
             wait_seconds=settings.command_wait_seconds,
         )
         return Parts(
-            lines=[psa_line(source), commands.line()],
-            routers=[reading_router(database), changing_router(database, source), batches_router(database)],
+            lines=[psa_line(source), commands.line(), accounting_line()],
+            routers=[
+                reading_router(database),
+                changing_router(database, source),
+                batches_router(database),
+                release_router(database, settings.release),
+                jobs_router(
+                    database,
+                    settings.release,
+                    validation_limit=settings.validation_limit,
+                    public_url=settings.public_url,
+                ),
+                caps_router(database),
+                reconciliation_router(database),
+            ],
             workers=[
                 Worker("changes", ChangeSpreader(database).step, idle_seconds=0.1),
                 Worker("completions", lambda: complete_next(database, source), idle_seconds=0.1),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import asyncpg
 import orjson
@@ -68,6 +68,8 @@ from release_job_events as event left join billing_events as known using (billin
 where event.job_id = $1 and event.place > $2 and ($3::text is null or event.result = $3)
 order by event.place limit $4
 """
+
+ResultName = Literal["pending", "ok", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,7 @@ async def load_jobs(
 
 
 async def load_log(
-    connection: Reader, job_id: str, *, after_place: int, result: str | None, rows_max: int
+    connection: Reader, job_id: str, *, after_place: int, result: ResultName | None, rows_max: int
 ) -> list["asyncpg.Record"]:
     """Events of a job in the order of the selection, from the place after the given one, with what became of them."""
     return await connection.fetch(_LOG, job_id, after_place, result, rows_max)
