@@ -148,18 +148,15 @@ def test_on_a_released_event_psa_fills_what_is_empty() -> None:
 def test_after_that_nothing_is_filled_any_more(stage: Stage) -> None:
     code, fields = refused_for(take_generated(stored(EMPTY, stage), sent(EVENT)))
     assert code == "already_released"
-    assert fields == ["account_id", "billing_event_currency", "company_id"]
+    assert fields == ["account_id", "billing_event_currency", "company_id", "items.services_product"]
     assert accepted(take_generated(stored(EVENT, stage), sent(EVENT))).version == 2
 
 
 def test_on_an_invoiced_event_neither_a_product_nor_the_flag_is_filled() -> None:
-    without_product = replace(EVENT, items=EMPTY.items)
-    assert (
-        refused_for(take_generated(stored(without_product, Stage.INVOICED), sent(EVENT)))[0]
-        == "already_released"
-    )
-    flagged = sent(EVENT, auto_pass_to_accounting=True)
-    assert refused_for(take_generated(stored(EVENT, Stage.INVOICED), flagged))[0] == "already_released"
+    product_sent = take_generated(stored(replace(EVENT, items=EMPTY.items), Stage.INVOICED), sent(EVENT))
+    assert refused_for(product_sent) == ("already_released", ["items.services_product"])
+    flag_sent = take_generated(stored(EVENT, Stage.INVOICED), sent(EVENT, auto_pass_to_accounting=True))
+    assert refused_for(flag_sent) == ("already_released", ["auto_pass_to_accounting"])
 
 
 @pytest.mark.parametrize(
