@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiokafka import ConsumerRecord
 
@@ -28,10 +28,10 @@ DELETED = "psa.billing-event.deleted.v1"
 
 STEPS_MAX = 200
 
-Record = ConsumerRecord
+Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 
 
-def project(project_id: str = "P-1", **fields: Any) -> "Record[bytes, bytes]":
+def project(project_id: str = "P-1", **fields: Any) -> Record:
     """A project that completes its events."""
     body = {
         "project_id": project_id,
@@ -46,13 +46,13 @@ def project(project_id: str = "P-1", **fields: Any) -> "Record[bytes, bytes]":
     return message_record(PROJECT, body | fields)
 
 
-def company(company_id: str = "C-UK", **fields: Any) -> "Record[bytes, bytes]":
+def company(company_id: str = "C-UK", **fields: Any) -> Record:
     """A company with pounds and euros."""
     body = {"company_id": company_id, "version": 1, "accounting_currencies": ["GBP", "EUR"]}
     return message_record(COMPANY, body | fields)
 
 
-def business_record(record_id: str = "T-1", kind: str = "timecard", **fields: Any) -> "Record[bytes, bytes]":
+def business_record(record_id: str = "T-1", kind: str = "timecard", **fields: Any) -> Record:
     """A business record without a parent."""
     return message_record(RECORD, {"record_id": record_id, "version": 1, "kind": kind} | fields)
 
@@ -73,7 +73,7 @@ def item(item_id: str = "i1", amount: str = "100.00", **fields: Any) -> dict[str
 
 def generated(
     billing_event_id: str = "BE-1", *items: dict[str, Any], **fields: Any
-) -> "Record[bytes, bytes]":
+) -> Record:
     """A billing event as PSA makes it; one item of 100.00 where none is given."""
     message_id = fields.pop("message_id", None)
     body = {
@@ -87,12 +87,12 @@ def generated(
     return message_record(GENERATED, body | fields, message_id=message_id)
 
 
-def deleted(billing_event_id: str = "BE-1", version: int = 2) -> "Record[bytes, bytes]":
+def deleted(billing_event_id: str = "BE-1", version: int = 2) -> Record:
     """PSA withdraws a billing event."""
     return message_record(DELETED, {"billing_event_id": billing_event_id, "version": version})
 
 
-def everything_known() -> list["Record[bytes, bytes]"]:
+def everything_known() -> list[Record]:
     """All that an event of one timecard is completed from."""
     return [project(), company(), business_record()]
 
@@ -123,11 +123,11 @@ class ReleaseDriver:
         self._commands = BatchProcessor(database, self.commands.line(), service="release")
         self._spreader = ChangeSpreader(database)
 
-    async def psa(self, *records: "Record[bytes, bytes]") -> None:
+    async def psa(self, *records: Record) -> None:
         """Take a batch of what PSA sent."""
         await self._psa.take(records)
 
-    async def command(self, *records: "Record[bytes, bytes]") -> None:
+    async def command(self, *records: Record) -> None:
         """Take a batch of commands."""
         await self._commands.take(records)
 
@@ -175,7 +175,7 @@ def words(facts: Sequence[Fact]) -> list[str]:
     return [fact.type.split(".")[2] for fact in facts]
 
 
-def chunks(records: Sequence["Record[bytes, bytes]"], size: int) -> list[list["Record[bytes, bytes]"]]:
+def chunks(records: Sequence[Record], size: int) -> list[list[Record]]:
     """The records in batches."""
     iterator = iter(records)
     return list(iter(lambda: list(itertools.islice(iterator, size)), []))

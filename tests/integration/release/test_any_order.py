@@ -25,7 +25,7 @@ from shared.messaging.message import decode
 from support.databases import Databases
 
 
-def feed() -> list["Record[bytes, bytes]"]:
+def feed() -> list[Record]:
     """Events of two projects, all that they are completed from, later versions and noise."""
     assignment = {"kind": "assignment", "record_id": "S-1"}
     milestone = {"kind": "milestone", "record_id": "M-1"}
@@ -122,7 +122,7 @@ async def test_two_replicas_that_race_leave_nothing_behind(
     # Every message comes twice, to either replica, as when partitions move.
     shares = [records, records[::-1]]
 
-    async def consume(release: ReleaseDriver, share: list["Record[bytes, bytes]"]) -> None:
+    async def consume(release: ReleaseDriver, share: list[Record]) -> None:
         for record in share:
             await release.psa(record)
 

@@ -20,17 +20,17 @@ from support.records import message_record
 USER = {"user_id": "u1", "email": "u1@example.com"}
 
 
-def fill(billing_event_id: str = "BE-1", **fields: Any) -> "Record[bytes, bytes]":
+def fill(billing_event_id: str = "BE-1", **fields: Any) -> Record:
     body = {"billing_event_id": billing_event_id, "requested_by": USER}
     return message_record("release.billing-event.fill.v1", body | fields)
 
 
-def hold(on_hold: bool, billing_event_id: str = "BE-1") -> "Record[bytes, bytes]":
+def hold(on_hold: bool, billing_event_id: str = "BE-1") -> Record:
     body = {"billing_event_id": billing_event_id, "on_hold": on_hold, "requested_by": USER}
     return message_record("release.billing-event.hold.v1", body)
 
 
-def recalculate(billing_event_id: str = "BE-1") -> "Record[bytes, bytes]":
+def recalculate(billing_event_id: str = "BE-1") -> Record:
     return message_record("release.billing-event.recalculate.v1", {"billing_event_id": billing_event_id})
 
 

@@ -23,7 +23,7 @@ CASES: list[dict[str, Any]] = json.loads(
 )["cases"]
 
 
-def records_of(known: dict[str, Any]) -> list["Record[bytes, bytes]"]:
+def records_of(known: dict[str, Any]) -> list[Record]:
     records = [message_record(RECORD, {"version": 1} | record) for record in known.get("records", [])]
     records += [message_record(COMPANY, {"version": 1} | company) for company in known.get("companies", [])]
     if known.get("project") is not None:
@@ -31,7 +31,7 @@ def records_of(known: dict[str, Any]) -> list["Record[bytes, bytes]"]:
     return records
 
 
-def event_of(event: dict[str, Any]) -> "Record[bytes, bytes]":
+def event_of(event: dict[str, Any]) -> Record:
     money = {"quantity": "1", "unit_price": "100", "amount": "100"}
     items = [
         money | {"created_at": f"2026-11-20T09:00:{place:02d}Z"} | given

@@ -27,7 +27,8 @@ where usename = current_user and datname = current_database() and backend_xid is
 _OPEN: Final = """
 (event.stage in ('incomplete', 'awaiting_release', 'queued') or event.stage = 'released' and event.missing <> '{}')
 """
-# A business record stands for all that are below it in their chains, too; union ends circles.
+# A business record stands for all that are below it in their chains, too; union ends circles. "offset 0" keeps the
+# planner from reading whole tables for a few changes, as it would while it has no statistics, or many changes.
 _SPREAD: Final = f"""
 with recursive taken as (
   delete from source_changes where change_id in (
@@ -40,31 +41,37 @@ record (kind, record_id, change_id) as (
     where kind not in ('project', 'company', 'region', 'practice', 'group', '{DELETION}')
   union
   select child.kind, child.record_id, record.change_id from record
-    join business_records as child on child.parent_kind = record.kind and child.parent_record_id = record.record_id
+    cross join lateral (
+      select kind, record_id from business_records as known
+      where known.parent_kind = record.kind and known.parent_record_id = record.record_id offset 0) as child
+),
+project (project_id, change_id) as (
+  select source_id, change_id from taken where kind = 'project'
+  union
+  select known.project_id, taken.change_id from taken
+    join projects as known on taken.kind = 'region' and known.region = taken.source_id
+      or taken.kind = 'practice' and known.practice = taken.source_id
+      or taken.kind = 'group' and known."group" = taken.source_id
+    where taken.kind in ('region', 'practice', 'group')
 ),
 dependent (billing_event_id, change_id) as (
-  select event.billing_event_id, taken.change_id from taken
-    join billing_events as event on event.project_id = taken.source_id
-    where taken.kind = 'project' and {_OPEN}
-  union all
-  select event.billing_event_id, taken.change_id from taken
-    join billing_events as event on event.company_id = taken.source_id
-    where taken.kind = 'company' and {_OPEN}
-  union all
-  select event.billing_event_id, taken.change_id from taken
-    join projects as project on taken.kind = 'region' and project.region = taken.source_id
-      or taken.kind = 'practice' and project.practice = taken.source_id
-      or taken.kind = 'group' and project."group" = taken.source_id
-    join billing_events as event on event.project_id = project.project_id
-    where taken.kind in ('region', 'practice', 'group') and {_OPEN}
-  union all
-  select event.billing_event_id, record.change_id from record
-    join billing_event_items as item on item.business_record_id = record.record_id and item.category = record.kind
-    join billing_events as event on event.billing_event_id = item.billing_event_id
+  select event.billing_event_id, project.change_id from project
+    cross join lateral (select * from billing_events where project_id = project.project_id offset 0) as event
     where {_OPEN}
   union all
   select event.billing_event_id, taken.change_id from taken
-    join billing_events as event on event.billing_event_id = taken.source_id
+    cross join lateral (select * from billing_events where company_id = taken.source_id offset 0) as event
+    where taken.kind = 'company' and {_OPEN}
+  union all
+  select event.billing_event_id, record.change_id from record
+    cross join lateral (
+      select billing_event_id from billing_event_items
+      where business_record_id = record.record_id and category = record.kind offset 0) as item
+    cross join lateral (select * from billing_events where billing_event_id = item.billing_event_id offset 0) as event
+    where {_OPEN}
+  union all
+  select event.billing_event_id, taken.change_id from taken
+    cross join lateral (select * from billing_events where billing_event_id = taken.source_id offset 0) as event
     where taken.kind = '{DELETION}'
 ),
 first_change as (

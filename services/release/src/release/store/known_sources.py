@@ -28,14 +28,19 @@ select company_id, accounting_currencies, regions, practices, groups from compan
 where company_id = any($1::text[])
   or case $2 when 'region' then regions when 'practice' then practices when 'group' then groups end && $3::text[]
 """
-# A chain may be a circle, by mistake: union, which takes each record once, comes to an end all the same.
+# A chain may be a circle, by mistake: union, which takes each record once, comes to an end all the same. "offset 0"
+# keeps the planner from reading all records for a few, as it would while it has no statistics.
 _RECORDS: Final = """
 with recursive chain as (
   select record.* from unnest($1::text[], $2::text[]) as wanted (kind, record_id)
-    join business_records as record using (kind, record_id)
+    cross join lateral (
+      select * from business_records as known
+      where known.kind = wanted.kind and known.record_id = wanted.record_id offset 0) as record
   union
   select parent.* from chain
-    join business_records as parent on parent.kind = chain.parent_kind and parent.record_id = chain.parent_record_id
+    cross join lateral (
+      select * from business_records as known
+      where known.kind = chain.parent_kind and known.record_id = chain.parent_record_id offset 0) as parent
 )
 select kind, record_id, version, parent_kind, parent_record_id, services_product, name, description, quantity,
   unit_price, amount
