@@ -1,0 +1,85 @@
+"""A database of the billing-runs service, one replica of it, and its calls."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC
+
+import asyncpg
+import httpx
+import pytest
+
+from billing_runs.api.billing_cycles import billing_cycles_router
+from billing_runs.api.documents import documents_router
+from billing_runs.api.reports import reports_router
+from billing_runs.api.rules import rules_router
+from billing_runs.api.runs import runs_router
+from integration.billing_runs.driver import Connector, Runs
+from shared.database.database import Database
+from support.databases import Databases, FreshDatabase
+from unit.shared.http.sample import Issuer, client_of, sample_application
+
+_EMPTY = """
+do $$
+declare names text;
+begin
+  select string_agg(format('%I.%I', schemaname, tablename), ', ') into names
+  from pg_tables where schemaname = 'billing_runs' and tablename <> 'schema_migrations';
+  execute 'truncate ' || names || ' restart identity';
+end $$
+"""
+SCOPES = "billing-runs:read billing-runs:write billing-runs:approve settings:write"
+
+
+@pytest.fixture(scope="session")
+def billing_runs_database(databases: Databases) -> Iterator[FreshDatabase]:
+    """One database for all tests of the folder, which is quicker than one for each."""
+    made = databases.fresh("billing-runs")
+    yield made
+    databases.drop(made)
+
+
+@pytest.fixture
+async def store(billing_runs_database: FreshDatabase) -> AsyncIterator[Database]:
+    """The service's pool on empty tables."""
+    administrator = await asyncpg.connect(billing_runs_database.administrator_url)
+    await administrator.execute(_EMPTY)
+    await administrator.close()
+    store = Database(billing_runs_database.url, schema=billing_runs_database.schema, application_name="tests")
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def connector() -> Connector:
+    """Somebody who plays the accounting connector."""
+    return Connector()
+
+
+@pytest.fixture
+def runs(store: Database, connector: Connector) -> Runs:
+    """One replica of the service."""
+    return Runs(store, connector)
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Issuer:
+    """Who signs the tokens."""
+    issuer = Issuer()
+    issuer.add_key("one")
+    return issuer
+
+
+@pytest.fixture
+async def client(runs: Runs, issuer: Issuer) -> AsyncIterator[httpx.AsyncClient]:
+    """The service's calls, by somebody who may everything here."""
+    database = runs.database
+    routers = [
+        runs_router(database, runs.commands, UTC),
+        reports_router(database),
+        documents_router(database),
+        rules_router(database),
+        billing_cycles_router(database),
+    ]
+    application = sample_application(issuer, database=database, routers=routers)
+    async with client_of(application, issuer.token(SCOPES)) as client:
+        yield client
