@@ -44,30 +44,3 @@ async def store(release_database: FreshDatabase) -> AsyncIterator[Database]:
 def release(store: Database) -> ReleaseDriver:
     """One replica with the default settings."""
     return ReleaseDriver(store)
-
-
-@pytest.fixture(scope="module")
-async def module_store(databases: Databases) -> AsyncIterator[tuple[Database, str]]:
-    """A pool for the tests of one module, and the address of an administrator of its database."""
-    made = databases.fresh("release")
-    store = Database(made.url, schema=made.schema, application_name="tests")
-    await store.open()
-    yield store, made.administrator_url
-    await store.close()
-    databases.drop(made)
-
-
-@pytest.fixture
-async def emptied_store(module_store: tuple[Database, str]) -> Database:
-    """The module's pool on emptied tables: for many small cases, since a fresh database takes a while."""
-    store, administrator_url = module_store
-    tables = await store.pool.fetchval(
-        "select string_agg(format('%I.%I', schemaname, tablename), ', ') from pg_tables"
-        " where schemaname = current_schema() and tablename <> 'schema_migrations'"
-    )
-    administrator = await asyncpg.connect(administrator_url)
-    try:
-        await administrator.execute(f"truncate {tables} restart identity")
-    finally:
-        await administrator.close()
-    return store

@@ -71,9 +71,7 @@ def item(item_id: str = "i1", amount: str = "100.00", **fields: Any) -> dict[str
     } | fields
 
 
-def generated(
-    billing_event_id: str = "BE-1", *items: dict[str, Any], **fields: Any
-) -> Record:
+def generated(billing_event_id: str = "BE-1", *items: dict[str, Any], **fields: Any) -> Record:
     """A billing event as PSA makes it; one item of 100.00 where none is given."""
     message_id = fields.pop("message_id", None)
     body = {

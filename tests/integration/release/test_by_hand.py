@@ -202,5 +202,5 @@ async def test_a_command_whose_event_never_comes_is_refused(release: ReleaseDriv
     (fact,) = await release.facts()
     assert (fact["billing_event_id"], fact["reasons"][0]["code"]) == ("BE-404", "not_found")
     assert (fact.key, fact["starter"]) == ("BE-404", USER)
-    assert fact.causation_id == dict(record.headers)["ce_id"].decode()  # type: ignore[union-attr]
+    assert fact.causation_id == dict(record.headers)["ce_id"].decode()
     assert await impatient.commands.take_up_waiting(release.database) is False
