@@ -1,0 +1,269 @@
+"""Rules, review, quarantine and what a run does by itself with bad drafts (domain.md section 5)."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from integration.billing_runs.driver import Connector, Runs, command, counted, create, event, review
+
+RULE = {
+    "kind": None,
+    "priority": 10,
+    "active_from": None,
+    "active_to": None,
+    "fail_status": "rejected",
+    "mode": "validation",
+    "expression": "total_net <= 100",
+    "combine": None,
+    "children": [],
+    "message": "too large",
+}
+
+
+async def _drafts(runs: Runs, **settings: Any) -> None:
+    """Documents of 100, 200 and 300."""
+    await runs.know(event("BE-1", "100.00"), event("BE-2", "200.00"), event("BE-3", "300.00"))
+    await runs.command(create(**settings))
+    for _ in range(2):
+        await runs.command(command("process"))
+        await runs.settle()
+
+
+async def _rule(client: httpx.AsyncClient, code: str = "LIMIT", **fields: Any) -> None:
+    answer = await client.put(f"/rules/{code}", json=RULE | fields)
+    assert answer.status_code == 200, answer.text
+
+
+async def _review(client: httpx.AsyncClient, run_id: str = "R-1", **body: Any) -> dict[str, tuple[str, Any]]:
+    answer = await client.post(f"/billing-runs/{run_id}/documents/review", json=body)
+    assert answer.status_code == 200, answer.text
+    return {each["document_id"]: (each["result"], each["code"]) for each in answer.json()["results"]}
+
+
+async def test_rules_reject_drafts_and_acceptance_overrides_the_finding(
+    runs: Runs, client: httpx.AsyncClient
+) -> None:
+    await _rule(client)
+    await _drafts(runs)
+    assert await runs.state() == ("rejected", "idle")
+    assert await runs.reviews() == {"D-BE-1": "draft", "D-BE-2": "rejected", "D-BE-3": "rejected"}
+    told = {each["document_id"]: each for each in await runs.facts("document.reviewed")}
+    assert told["D-BE-2"]["findings"] == [
+        {"rule": "LIMIT", "outcome": "rejected", "message": "too large", "overridden": False}
+    ]
+
+    selected = {"document_ids": ["D-BE-1", "D-BE-2", "D-9"]}
+    assert await _review(client, action="accept", select=selected) == {
+        "D-BE-1": ("refused", "action_not_available"),
+        "D-BE-2": ("done", None),
+        "D-9": ("refused", "not_found"),
+    }
+    assert await runs.state() == ("rejected", "idle")
+    assert await _review(
+        client, action="accept", select={"filter": {"rule": "LIMIT", "review": "rejected"}}
+    ) == {"D-BE-3": ("done", None)}
+    assert await runs.state() == ("draft_invoices", "idle")
+    listed = await client.get("/billing-runs/R-1/documents", params={"rule": "LIMIT"})
+    assert [each["findings"][0]["overridden"] for each in listed.json()["items"]] == [True, True]
+
+
+async def test_validating_runs_the_rules_again_for_rule_rejected_documents_only(
+    runs: Runs, client: httpx.AsyncClient
+) -> None:
+    await _rule(client)
+    await _drafts(runs)
+    await _review(client, action="reject", select={"document_ids": ["D-BE-3"]}, reason="wrong address")
+    await _rule(client, expression="total_net <= 1000")
+
+    await runs.command(command("process"))
+    await runs.settle()
+
+    assert await runs.state() == ("rejected", "idle")
+    assert await runs.reviews() == {"D-BE-1": "validated", "D-BE-2": "validated", "D-BE-3": "rejected"}
+    await runs.check_books()
+
+
+async def test_recheck_judges_anew(runs: Runs, client: httpx.AsyncClient) -> None:
+    await _drafts(runs)
+    await _rule(client, fail_status="suspect")
+
+    assert counted(
+        result for result, _ in (await _review(client, action="recheck", select={"filter": {}})).values()
+    ) == {"done": 3}
+
+    assert await runs.reviews() == {"D-BE-1": "draft", "D-BE-2": "suspect", "D-BE-3": "suspect"}
+    assert await runs.state() == ("draft_invoices", "idle")
+
+
+async def test_validate_and_cancel_of_documents_are_queued(
+    runs: Runs, client: httpx.AsyncClient, connector: Connector
+) -> None:
+    await _drafts(runs)
+
+    assert await _review(client, action="validate", select={"document_ids": ["D-BE-1"]}) == {
+        "D-BE-1": ("queued", None)
+    }
+    assert await _review(
+        client, action="cancel", billing_events="cancel", select={"document_ids": ["D-BE-2"]}
+    ) == {"D-BE-2": ("queued", None)}
+    assert await _review(client, action="reject", reason="no", select={"document_ids": ["D-BE-1"]}) == {
+        "D-BE-1": ("refused", "action_not_available")
+    }
+    await runs.settle()
+    assert await runs.reviews() == {"D-BE-1": "validated", "D-BE-2": "cancelled", "D-BE-3": "draft"}
+    assert await runs.fates() == {"BE-1": "validated", "BE-2": "cancelled", "BE-3": "draft"}
+
+    await _review(client, action="validate", select={"filter": {"review": "draft"}})
+    await runs.settle()
+    assert await runs.state() == ("validated", "idle")
+    assert connector.numbers == 2
+    await runs.check_books()
+
+
+async def test_queued_actions_wait_for_the_running_step(runs: Runs, client: httpx.AsyncClient) -> None:
+    await _drafts(runs)
+    await runs.command(command("render", format="xml"))
+    await runs.work()
+    renders = await runs.take_published("accounting.")
+
+    await _review(client, action="validate", select={"document_ids": ["D-BE-1"]})
+    await runs.work()
+    assert await runs.take_published("accounting.") == []
+
+    await runs.accounting_facts(*runs.connector.answer(renders))
+    await runs.settle()
+    assert (await runs.reviews())["D-BE-1"] == "validated"
+
+
+async def test_a_disabled_run_refuses_to_validate_documents(runs: Runs, client: httpx.AsyncClient) -> None:
+    await _drafts(runs)
+    await runs.command(command("disable"))
+
+    assert await _review(client, action="validate", select={"document_ids": ["D-BE-1"]}) == {
+        "D-BE-1": ("refused", "run_disabled")
+    }
+
+
+async def test_quarantine_moves_documents_to_one_linked_run(runs: Runs, client: httpx.AsyncClient) -> None:
+    await _rule(client)
+    await _drafts(runs)
+    await _review(client, action="quarantine", select={"document_ids": ["D-BE-2"]})
+    assert await runs.state() == ("rejected", "idle")
+    await _review(client, action="quarantine", select={"document_ids": ["D-BE-3"]})
+    assert await runs.state() == ("draft_invoices", "idle")
+
+    origin = (await client.get("/billing-runs/R-1")).json()
+    quarantine_id = origin["quarantine_run_id"]
+    quarantine = (await client.get(f"/billing-runs/{quarantine_id}")).json()
+    assert (quarantine["status"], quarantine["process_type"]) == ("rejected", "manual")
+    assert quarantine["quarantine_of"] == "R-1"
+    assert await runs.reviews(quarantine_id) == {"D-BE-2": "rejected", "D-BE-3": "rejected"}
+    assert await _review(client, quarantine_id, action="quarantine", select={"document_ids": ["D-BE-2"]}) == {
+        "D-BE-2": ("refused", "action_not_available")
+    }
+    await runs.check_books("R-1", quarantine_id)
+
+    await runs.command(command("process"))
+    await runs.settle()
+    assert await runs.state() == ("validated", "idle")
+    await _review(client, quarantine_id, action="accept", select={"filter": {}})
+    await runs.command(command("process", quarantine_id))
+    await runs.settle()
+    assert await runs.state(quarantine_id) == ("validated", "idle")
+    await runs.check_books("R-1", quarantine_id)
+
+
+@pytest.mark.parametrize(
+    "on_rejected, reviews, fate",
+    [
+        ("manual_action", {"D-BE-1": "draft", "D-BE-2": "rejected", "D-BE-3": "rejected"}, "draft"),
+        ("cancel", {"D-BE-1": "draft", "D-BE-2": "cancelled", "D-BE-3": "cancelled"}, "reopened"),
+        ("move", {"D-BE-1": "draft"}, None),
+    ],
+)
+async def test_a_run_acts_by_itself_on_what_the_rules_reject(
+    runs: Runs, client: httpx.AsyncClient, on_rejected: str, reviews: dict[str, str], fate: str | None
+) -> None:
+    await _rule(client)
+    await _drafts(runs, on_rejected=on_rejected)
+
+    assert await runs.reviews() == reviews
+    assert (await runs.fates()).get("BE-2") == fate
+    expected = "rejected" if on_rejected == "manual_action" else "draft_invoices"
+    assert await runs.state() == (expected, "idle")
+    await runs.check_books()
+
+
+async def test_full_automatic_goes_to_the_end_and_automatic_to_drafts(runs: Runs) -> None:
+    await runs.know(event("BE-1"), event("BE-2", project_id="P-2"))
+    await runs.command(
+        create(process_type="full_automatic"),
+        create("R-2", process_type="automatic", scope={"filter": {"project_id": "P-2"}}),
+        command("process"),
+        command("process", "R-2"),
+    )
+    await runs.settle()
+
+    assert await runs.state() == ("validated", "idle")
+    assert await runs.state("R-2") == ("draft_invoices", "idle")
+    reached = [each["status"] for each in await runs.facts("run.status-changed") if each["run_id"] == "R-1"]
+    assert reached == [
+        "creating_invoice_lines",
+        "invoice_lines_created",
+        "creating_invoices",
+        "draft_invoices",
+        "validating",
+        "validated",
+    ]
+
+
+async def test_suspects_make_full_automatic_wait_where_they_need_a_user(
+    runs: Runs, client: httpx.AsyncClient
+) -> None:
+    await _rule(client, fail_status="suspect")
+    await runs.know(event("BE-1", "500.00"))
+    await runs.command(create(process_type="full_automatic", on_suspect="manual_action"), command("process"))
+    await runs.settle()
+    assert await runs.state() == ("draft_invoices", "idle")
+
+    await runs.command(command("process"))
+    await runs.settle()
+    assert await runs.reviews() == {"D-BE-1": "validated"}
+
+
+async def test_reviews_come_as_commands_too(runs: Runs) -> None:
+    await _drafts(runs)
+    await runs.command(review("reject", select={"filter": {"amount_min": "200.00"}}, reason="too large"))
+
+    assert await runs.reviews() == {"D-BE-1": "draft", "D-BE-2": "rejected", "D-BE-3": "rejected"}
+    assert {each["rejected_by"] for each in await runs.facts("document.reviewed")} == {"user"}
+
+
+async def test_rules_are_kept_tested_and_checked(runs: Runs, client: httpx.AsyncClient) -> None:
+    await _drafts(runs)
+    assert (await client.get("/rules/LIMIT")).status_code == 404
+    await _rule(client)
+    await _rule(client)
+    assert (await client.get("/rules/LIMIT")).json() == RULE | {"code": "LIMIT", "version": 1}
+
+    tried = await client.post("/rules/LIMIT/test", json={"document_id": "D-BE-2"})
+    assert tried.json()["passed"] is False
+    tried = await client.post("/rules/LIMIT/test", json={"document_id": "D-BE-1"})
+    assert tried.json()["passed"] is True
+
+    wrong = await client.put("/rules/LIMIT", json=RULE | {"expression": "total_net.__class__"})
+    assert wrong.status_code == 422
+    assert [each["field"] for each in wrong.json()["errors"]] == ["expression"]
+
+
+async def test_a_rule_over_lines_and_a_rule_set(runs: Runs, client: httpx.AsyncClient) -> None:
+    children = [
+        {"mode": "condition", "expression": 'kind == "sales_invoice"'},
+        {"mode": "rejection", "expression": "any(line.amount > 250 for line in lines)"},
+        {"mode": "validation", "expression": 'account.id == "A-1"'},
+    ]
+    await _rule(client, expression=None, combine="and", children=children)
+    await _drafts(runs)
+
+    assert await runs.reviews() == {"D-BE-1": "draft", "D-BE-2": "draft", "D-BE-3": "rejected"}

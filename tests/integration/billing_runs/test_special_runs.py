@@ -1,0 +1,134 @@
+"""Runs that release first, run by cycle, stay open, or group by account (domain.md section 5)."""
+
+from integration.billing_runs.driver import (
+    Body,
+    Connector,
+    Record,
+    Runs,
+    command,
+    create,
+    event,
+    reason,
+    registered,
+    released,
+)
+from support.records import message_record
+
+
+def _refused(billing_event_id: str, job_id: str) -> Record:
+    body = {"billing_event_id": billing_event_id, "project_id": "P-1", "job_id": job_id}
+    return message_record("release.billing-event.refused.v1", body | {"reasons": [reason("cap_exceeded")]})
+
+
+def _completed(job: Body, released_count: int, failed: int) -> Record:
+    body = {"job_id": job["job_id"], "status": "completed_with_errors"}
+    return message_record("release.job.completed.v1", body | {"released": released_count, "failed": failed})
+
+
+async def test_events_that_await_release_are_released_first(runs: Runs, connector: Connector) -> None:
+    waiting = [event(f"BE-{number}", stage="awaiting_release", released=False) for number in (1, 2)]
+    await runs.release_facts(*registered(*waiting))
+    await runs.know(event("BE-3"))
+    await runs.command(create(release_first=True), command("process"))
+    await runs.work()
+    [job] = await runs.take_published("release.")
+    assert job.body["select"] == {"billing_event_ids": ["BE-1", "BE-2"]}
+
+    # The job says that it is over before all that it published has come.
+    await runs.release_facts(_completed(job.body, 1, 1), _refused("BE-2", job.body["job_id"]))
+    await runs.work()
+    assert await runs.take_published("accounting.") == []
+    connector.events["BE-1"] = event("BE-1")
+    await runs.release_facts(*released(event("BE-1"), job_id=job.body["job_id"]))
+    await runs.settle()
+
+    assert await runs.state() == ("invoice_lines_created", "idle")
+    assert await runs.fates() == {"BE-1": "draft", "BE-2": "left_out", "BE-3": "draft"}
+    steps = await runs.database.pool.fetch("select step, status, done from executions order by number")
+    assert [tuple(row) for row in steps] == [
+        ("release", "completed_with_errors", 2),
+        ("invoice_lines", "completed_with_warnings", 2),
+    ]
+
+
+async def test_nothing_to_release_goes_on_to_the_lines(runs: Runs) -> None:
+    await runs.know(event("BE-1"))
+    await runs.command(create(release_first=True), command("process"))
+    await runs.settle()
+
+    assert await runs.state() == ("invoice_lines_created", "idle")
+    assert await runs.fates() == {"BE-1": "draft"}
+
+
+async def test_an_incremental_run_takes_what_is_new_until_it_is_closed(runs: Runs) -> None:
+    await runs.know(event("BE-1"))
+    await runs.command(create(incremental=True, process_type="automatic"), command("process"))
+    await runs.settle()
+    assert await runs.state() == ("open", "idle")
+
+    await runs.know(event("BE-2"))
+    await runs.command(command("process"))
+    await runs.settle()
+    assert await runs.state() == ("open", "idle")
+    assert await runs.fates() == {"BE-1": "draft", "BE-2": "draft"}
+
+    await runs.command(command("close"))
+    await runs.settle()
+    assert await runs.state() == ("draft_invoices", "idle")
+    await runs.check_books()
+
+
+async def test_a_cycle_run_takes_the_accounts_that_name_the_cycle(runs: Runs) -> None:
+    accounts = [
+        {"account_id": "A-1", "version": 2, "billing_cycle_id": "MONTHLY"},
+        {"account_id": "A-1", "version": 1, "billing_cycle_id": None},
+        {"account_id": "A-2", "version": 1, "billing_cycle_id": "WEEKLY"},
+    ]
+    await runs.account_facts(*(message_record("psa.account.upserted.v1", each) for each in accounts))
+    await runs.know(event("BE-1"), event("BE-2", account_id="A-2"))
+    window = {"billing_cycle_id": "MONTHLY", "date_from": "2026-11-01", "last_transaction_date": "2026-12-01"}
+
+    await runs.command(create(kind="cycle", scope=window), command("process"))
+    await runs.settle()
+
+    assert await runs.fates() == {"BE-1": "draft"}
+
+
+async def test_one_document_bills_an_account(runs: Runs) -> None:
+    await runs.know(event("BE-1"), event("BE-2"), event("BE-3", account_id="A-2"), event("BE-4", "-30.00"))
+    await runs.command(create(grouping="account", process_type="full_automatic"), command("process"))
+    await runs.settle()
+
+    assert await runs.reviews() == dict.fromkeys(("D-BE-1", "D-BE-3", "D-BE-4"), "validated")
+    assert await runs.fates() == dict.fromkeys(("BE-1", "BE-2", "BE-3", "BE-4"), "validated")
+    await runs.check_books()
+
+
+async def test_dates_are_recomputed_only_where_the_run_says_so(runs: Runs) -> None:
+    await runs.know(event("BE-1"), event("BE-2", project_id="P-2"))
+    dates = []
+    for run_id, project_id, recomputes in (("R-1", "P-1", False), ("R-2", "P-2", True)):
+        settings = {"scope": {"filter": {"project_id": project_id}}}
+        await runs.command(create(run_id, recompute_dates_at_validation=recomputes, **settings))
+        for _ in range(2):
+            await runs.command(command("process", run_id))
+            await runs.settle()
+        await runs.command(command("process", run_id))
+        await runs.work()
+        [asked] = await runs.take_published("accounting.")
+        dates.append(asked.body["date"])
+
+    assert dates[0] is None
+    assert dates[1] is not None
+
+
+async def test_another_run_holds_what_it_has_claimed(runs: Runs) -> None:
+    await runs.know(event("BE-1"))
+    await runs.command(create(), command("process"))
+    await runs.settle()
+
+    await runs.command(create("R-2"), command("process", "R-2"))
+    await runs.settle()
+
+    assert await runs.fates("R-2") == {"BE-1": "left_out"}
+    await runs.check_books("R-1", "R-2")
