@@ -69,6 +69,10 @@ class ReleasingDriver(ReleaseDriver):
         self._commands = BatchProcessor(database, self.commands.line(), service="release")
         self.work_jobs = job_step(database, settings)
 
+    def replica(self) -> "ReleasingDriver":
+        """Another replica on the same database."""
+        return ReleasingDriver(self.database, self.settings)
+
     async def know(self, *records: "Record[bytes, bytes]") -> None:
         """Take what PSA sent, with a company in GBP and EUR, and settle."""
         await self.psa(company(), *records)

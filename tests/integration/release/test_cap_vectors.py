@@ -30,7 +30,7 @@ def vector_settings(case: dict[str, Any]) -> ReleaseSettings:
     )
 
 
-def sent(case: dict[str, Any], currency: str) -> list["Record[bytes, bytes]"]:
+def sent(case: dict[str, Any], currency: str) -> list[Record]:
     """What PSA sends of a case."""
     tolerance = case.get("account_tolerance")
     for budget in case["budgets"]:
@@ -111,8 +111,8 @@ async def described(driver: ReleasingDriver, currency: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", cases("caps"))
-async def test_cap_decision_is_as_the_vector_says(emptied_store: Database, case: dict[str, Any]) -> None:
-    driver = ReleasingDriver(emptied_store, vector_settings(case))
+async def test_cap_decision_is_as_the_vector_says(store: Database, case: dict[str, Any]) -> None:
+    driver = ReleasingDriver(store, vector_settings(case))
     currency = case["project"].get("currency", "GBP")
     await driver.psa(*sent(case, currency))
     await driver.seed_released(case["project"]["released"], currency)

@@ -13,7 +13,7 @@ from shared.money import format_amount
 from support.records import message_record
 
 
-def sent(case: dict[str, Any]) -> list["Record[bytes, bytes]"]:
+def sent(case: dict[str, Any]) -> list[Record]:
     """What PSA sends of a case; a tolerance is its project's account's."""
     records = [
         message_record(
@@ -116,8 +116,8 @@ async def results(driver: ReleasingDriver, expected: dict[str, Any]) -> dict[str
 
 
 @pytest.mark.parametrize("case", cases("jobs"))
-async def test_job_is_decided_as_the_vector_says(emptied_store: Database, case: dict[str, Any]) -> None:
-    driver = ReleasingDriver(emptied_store, vector_settings(case))
+async def test_job_is_decided_as_the_vector_says(store: Database, case: dict[str, Any]) -> None:
+    driver = ReleasingDriver(store, vector_settings(case))
     await driver.psa(*sent(case))
     await put_into_stages(driver, case)
     currencies = {given["project_id"]: given.get("currency", "GBP") for given in case["projects"]}

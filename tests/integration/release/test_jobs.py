@@ -1,0 +1,210 @@
+"""Release jobs beside the vectors: acceptance, resumption, several at once, failure (domain.md section 2, Job)."""
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+import pytest
+
+from integration.release.driver import deleted, generated, item, project, words
+from integration.release.releasing import (
+    SETTINGS,
+    ReleasingDriver,
+    capped_project,
+    release,
+    start_job,
+    worth,
+)
+from release.domain.settings import ReleaseSettings
+from release.handlers import job_work
+from shared.database.database import Database
+from shared.failpoints import JOB_AFTER_CHUNK, KILLED_EXIT_CODE
+from shared.ids import derived_id
+from support.databases import FreshDatabase
+
+IN_TWOS = ReleaseSettings(support_contact=SETTINGS.support_contact, release_batch_size=2)
+
+
+@pytest.fixture
+def driver(store: Database) -> ReleasingDriver:
+    return ReleasingDriver(store, IN_TWOS)
+
+
+async def job_facts(driver: ReleasingDriver, job_id: str = "J-1") -> list[Any]:
+    """The facts of one job, in order."""
+    return [
+        fact
+        for fact in await driver.facts()
+        if fact.type.startswith("release.job.") and fact["job_id"] == job_id
+    ]
+
+
+async def test_job_tells_how_it_goes(driver: ReleasingDriver) -> None:
+    await driver.know(project(), *(worth(f"BE-{number}", "1.00") for number in range(1, 4)))
+    starter = {"user_id": "u1", "email": None}
+    select = {"billing_event_ids": ["BE-3", "BE-9", "BE-1", "BE-2", "BE-3"]}
+    await driver.command(start_job("J-1", select, and_invoice=True, requested_by=starter))
+    await driver.finish_jobs()
+
+    facts = await job_facts(driver)
+    assert words(facts) == ["started", "progressed", "progressed", "completed"]
+    assert [(fact["status"], fact["released"], fact["failed"]) for fact in facts] == [
+        ("running", 0, 0),
+        ("running", 0, 2),
+        ("running", 2, 2),
+        ("completed_with_errors", 2, 2),
+    ]
+    done = facts[-1]
+    assert done["starter"] == starter
+    assert done["process_run_id"] == derived_id("process-run", "J-1")
+    assert [
+        (each["billing_event_id"], [reason["code"] for reason in each["reasons"]])
+        for each in done["failures"]
+    ] == [("BE-3", ["batch_failed"]), ("BE-9", ["not_found"])]
+    released = await driver.facts("released")
+    assert [(fact["job_id"], fact["and_invoice"], fact.correlation_id) for fact in released] == [
+        ("J-1", True, facts[0].correlation_id)
+    ] * 2
+    assert [fact.key for fact in await driver.facts("refused")] == ["P-1", "BE-9"]
+    assert await driver.stage("BE-3") == "awaiting_release"
+
+
+async def test_selected_events_are_queued_until_their_chunk_ends(driver: ReleasingDriver) -> None:
+    await driver.know(project(), worth("BE-1", "1.00"), worth("BE-2", "1.00"), worth("BE-3", "1.00"))
+    await driver.command(start_job("J-1", {"billing_event_ids": ["BE-1", "BE-2", "BE-3"]}))
+    await driver.command(release("BE-1"))
+    (refused,) = await driver.facts("refused")
+    assert [reason["code"] for reason in refused["reasons"]] == ["queued"]
+    await driver.work_jobs()
+    await driver.work_jobs()
+    assert [await driver.stage(f"BE-{number}") for number in (1, 2, 3)] == ["released", "released", "queued"]
+
+
+async def test_queued_event_may_still_be_changed_and_deleted(driver: ReleasingDriver) -> None:
+    await driver.know(project(), worth("BE-1", "1.00"), worth("BE-2", "1.00"), worth("BE-3", "1.00"))
+    await driver.command(start_job("J-1", {"billing_event_ids": ["BE-1", "BE-2", "BE-3"]}))
+    await driver.psa(deleted("BE-1"), worth("BE-3", "5.00", version=2))
+    await driver.finish_jobs()
+    codes = {fact["billing_event_id"]: fact["reasons"][0]["code"] for fact in await driver.facts("refused")}
+    assert codes == {"BE-1": "deleted", "BE-2": "batch_failed"}
+    assert (await driver.cap()).released["GBP"] == 5
+
+
+async def test_the_same_job_again_changes_nothing_and_another_request_is_bad_input(
+    driver: ReleasingDriver,
+) -> None:
+    await driver.know(project(), worth("BE-1", "1.00"), worth("BE-2", "1.00"))
+    select = {"billing_event_ids": ["BE-1"]}
+    await driver.command(start_job("J-1", select), start_job("J-1", select))
+    await driver.finish_jobs()
+    await driver.command(start_job("J-1", select))
+    await driver.command(start_job("J-1", {"billing_event_ids": ["BE-2"]}))
+    await driver.finish_jobs()
+    assert words(await job_facts(driver)) == ["started", "progressed", "completed"]
+    assert await driver.stage("BE-2") == "awaiting_release"
+    assert len(await driver.dead_letters()) == 1
+
+
+async def test_filter_that_matches_nothing_completes_with_nothing(driver: ReleasingDriver) -> None:
+    await driver.command(start_job("J-1", {"filter": {"project_id": "P-9"}}))
+    await driver.finish_jobs()
+    assert [(fact["status"], fact["released"], fact["failed"]) for fact in await job_facts(driver)] == [
+        ("running", 0, 0),
+        ("completed", 0, 0),
+    ]
+
+
+async def test_jobs_share_the_worker_chunk_by_chunk(driver: ReleasingDriver) -> None:
+    await driver.know(project(), *(worth(f"BE-{number}", "1.00") for number in range(1, 9)))
+    long, short = [f"BE-{number}" for number in range(1, 7)], ["BE-7", "BE-8"]
+    await driver.command(start_job("J-1", {"billing_event_ids": long}))
+    await driver.command(start_job("J-2", {"billing_event_ids": short}))
+    await driver.finish_jobs()
+    ended = [fact["job_id"] for fact in await driver.facts() if fact.type == "release.job.completed.v1"]
+    assert ended == ["J-2", "J-1"]
+
+
+async def test_two_jobs_over_the_same_filter_do_not_fight_over_events(driver: ReleasingDriver) -> None:
+    await driver.know(project(), *(worth(f"BE-{number}", "1.00") for number in range(1, 4)))
+    await driver.command(start_job("J-1", {"filter": {}}), start_job("J-2", {"filter": {}}))
+    await driver.finish_jobs()
+    ended = [fact for fact in await driver.facts() if fact.type == "release.job.completed.v1"]
+    assert sorted((fact["job_id"], fact["released"], fact["failed"]) for fact in ended) == [
+        ("J-1", 3, 0),
+        ("J-2", 0, 0),
+    ]
+
+
+async def test_job_that_breaks_fails_and_lets_its_events_go(
+    driver: ReleasingDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await driver.know(project(), *(worth(f"BE-{number}", "1.00") for number in range(1, 6)))
+    await driver.command(start_job("J-1", {"billing_event_ids": [f"BE-{number}" for number in range(1, 6)]}))
+    for _ in range(2):
+        assert await driver.work_jobs()
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(job_work, "decide_chunk", broken)
+    await driver.finish_jobs()
+
+    done = (await job_facts(driver))[-1]
+    assert (done["status"], done["released"]) == ("failed", 2)
+    stages = [await driver.stage(f"BE-{number}") for number in range(1, 6)]
+    assert stages == ["released"] * 2 + ["awaiting_release"] * 3
+
+
+async def test_large_selection_is_cut_into_many_chunks(store: Database) -> None:
+    driver = ReleasingDriver(store)
+    events = [generated(f"BE-{number}", item(services_product="X")) for number in range(1_000)]
+    await driver.psa(capped_project("100000.00"), *events[:500])
+    await driver.know(*events[500:])
+    await driver.command(start_job("J-1", {"filter": {"project_id": "P-1"}}))
+    await driver.finish_jobs()
+    facts = await job_facts(driver)
+    assert (facts[-1]["released"], facts[-1]["failed"], facts[-1]["selected"]) == (1_000, 0, 1_000)
+    assert words(facts).count("progressed") == 5
+    assert (await driver.cap()).remaining == 0
+
+
+RUN_JOBS = """
+import asyncio, sys
+from release.handlers.job_work import job_step
+from release.domain.settings import ReleaseSettings
+from shared.database.database import Database
+
+async def main():
+    database = Database(sys.argv[1], schema="release", application_name="killed")
+    await database.open()
+    step = job_step(database, ReleaseSettings(support_contact="s", release_batch_size=2))
+    while await step():
+        pass
+    await database.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_killed_job_goes_on_where_it_stopped(store: Database, release_database: FreshDatabase) -> None:
+    driver = ReleasingDriver(store, IN_TWOS)
+    await driver.know(project(), *(worth(f"BE-{number}", "1.00") for number in range(1, 8)))
+    ids = [f"BE-{number}" for number in range(1, 8)]
+    await driver.command(start_job("J-1", {"billing_event_ids": ids}))
+
+    for _ in range(2):  # each run ends after the second step that it commits
+        environment = os.environ | {"SLUICE_FAILPOINTS": f"{JOB_AFTER_CHUNK}:2"}
+        killed = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", RUN_JOBS, release_database.url, env=environment
+        )
+        assert await killed.wait() == KILLED_EXIT_CODE
+    stages = [await driver.stage(each) for each in ids]
+    assert stages == ["released"] * 6 + ["queued"]
+    await driver.finish_jobs()
+
+    facts = await job_facts(driver)
+    assert words(facts) == ["started", *["progressed"] * 4, "completed"]
+    assert (facts[-1]["released"], facts[-1]["failed"]) == (7, 0)
+    released = [fact["billing_event"]["billing_event_id"] for fact in await driver.facts("released")]
+    assert released == ids
