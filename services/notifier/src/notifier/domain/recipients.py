@@ -29,16 +29,18 @@ def recipients_of(text: str) -> Recipients:
     """The addresses of a text, separated by `;` or `,`; empty parts are nothing (domain.md section 8)."""
     valid = []
     invalid = []
-    for part in _SEPARATORS.split(text):
-        written = part.strip(" \t")
-        if not written:
-            continue
+    for written in split_list(text):
         address = valid_address(written)
         if address is None:
             invalid.append(written)
         else:
             valid.append(address)
     return Recipients(distinct_addresses(valid), tuple(invalid))
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    """The parts of a text that are separated by `;` or `,`; empty parts are nothing."""
+    return tuple(written for part in _SEPARATORS.split(text) if (written := part.strip(" \t")))
 
 
 def valid_address(text: str) -> str | None:
@@ -69,11 +71,11 @@ def distinct_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
     return tuple(first.values())
 
 
-def header_text(text: str) -> str:
-    """The text as it may stand in a mail's header: one line, of at most `HEADER_CHARACTERS_MAX` characters.
+def header_text(text: str, *, characters_max: int = HEADER_CHARACTERS_MAX) -> str:
+    """The text as it may stand in a mail's header: one line, of at most `characters_max` characters.
 
     Line ends, control and invisible characters become spaces, so that no text can begin another header.
     """
     shown = "".join(" " if unicodedata.category(each) in _NOT_FOR_HEADERS else each for each in text)
     words = " ".join(shown.split())
-    return words if len(words) <= HEADER_CHARACTERS_MAX else words[: HEADER_CHARACTERS_MAX - 1] + "…"
+    return words if len(words) <= characters_max else words[: characters_max - 1] + "…"

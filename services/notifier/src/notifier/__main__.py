@@ -1,0 +1,5 @@
+"""`python -m notifier` runs the notifier."""
+
+from notifier.main import main
+
+main()

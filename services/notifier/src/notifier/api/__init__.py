@@ -1,0 +1,1 @@
+"""The notifier's HTTP calls (contract.md section 2)."""

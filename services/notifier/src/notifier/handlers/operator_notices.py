@@ -1,0 +1,38 @@
+"""What operators are told: dead letters, and books that do not balance."""
+
+from notifier.domain.dead_letter_digest import DeadLetterDigest
+from notifier.domain.notices import Notice, first_reasons, one_line, words_of
+from shared.contracts.facts import ReconciliationDifferenceFound
+
+_ALERTS_PATH = "/pages/alerts"
+
+
+def dead_letters_notice(digest: DeadLetterDigest) -> Notice:
+    """What one service could not take from one topic within an hour, so far."""
+    service = digest.key.service
+    reasons, more = first_reasons([digest.first_reason], reasons_in_all=digest.count)
+    return Notice(
+        digest.title,
+        f"The service {service} could not take these messages, put them aside and went on. "
+        f"`sluice dead-letters list {service}` shows them; they can be mended and replayed.",
+        _ALERTS_PATH,
+        {"dead_letters": digest.count},
+        reasons,
+        more,
+    )
+
+
+def reconciliation_notice(service: str, found: ReconciliationDifferenceFound) -> Notice:
+    """Books that do not balance."""
+    failed = [check for check in found.checks if not check.balanced]
+    reasons, more = first_reasons(
+        f"{words_of(check.check)}: {len(check.differences)} or more differences" for check in failed
+    )
+    return Notice(
+        one_line(f"The books of {service} do not balance"),
+        f"The reconciliation {found.reconciliation_id} found differences. `sluice reconcile` shows them in full.",
+        _ALERTS_PATH,
+        {"checks": len(found.checks), "not_balanced": len(failed)},
+        reasons,
+        more,
+    )

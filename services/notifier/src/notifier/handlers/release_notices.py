@@ -1,0 +1,58 @@
+"""What is told of the release service's facts."""
+
+from notifier.domain.notices import Notice, first_reasons
+from notifier.handlers.reasons import amount_text, event_texts
+from shared.contracts.release_facts import CapConfigurationConflict, CapThresholdCrossed, ReleaseJobFact
+
+
+def job_notice(job: ReleaseJobFact) -> Notice:
+    """The end of a release job, or of stage 1 of release and invoice."""
+    what = "Release and invoice, stage 1" if job.and_invoice else "Release job"
+    figures = f"{job.released} released, {job.failed} failed"
+    if job.status == "failed":
+        title = f"{what}: could not be worked to its end ({figures})"
+        text = f"The job {job.job_id} was given up before all of its billing events were decided."
+    elif job.failed:
+        title = f"{what}: {figures}"
+        text = f"The job {job.job_id} has ended. Some billing events could not be released; its log says why."
+    else:
+        title = f"{what}: {job.released} released"
+        text = f"The job {job.job_id} has ended well."
+    if job.and_invoice and job.status != "failed":
+        text += " Documents for what was released are made next, in stage 2."
+    reasons, more = first_reasons(event_texts(job.failures), reasons_in_all=job.failed)
+    counts = {"released": job.released, "failed": job.failed}
+    if job.selected is not None:
+        counts = {"selected": job.selected, **counts}
+    return Notice(title, text, f"/pages/release-jobs/{job.job_id}", counts, reasons, more)
+
+
+def threshold_notice(crossed: CapThresholdCrossed) -> Notice:
+    """A cap whose alert threshold was reached."""
+    capped = f"project {crossed.project_id}"
+    if crossed.budget_id is not None:
+        capped = f"budget {crossed.budget_id} of {capped}"
+    released = amount_text(crossed.released, crossed.currency)
+    bookings = amount_text(crossed.bookings, crossed.currency)
+    currency = f" {crossed.currency}" if crossed.currency else ""
+    threshold = f"{crossed.alert_threshold.normalize():f} %"
+    return Notice(
+        f"Cap threshold reached: {capped} has released {threshold} or more of its bookings",
+        f"{released}{currency} of {bookings}{currency} are released. The alert threshold is {threshold}.",
+        f"/pages/projects/{crossed.project_id}/cap",
+        totals={crossed.currency: {"released": released, "bookings": bookings}} if crossed.currency else {},
+    )
+
+
+def conflict_notice(conflict: CapConfigurationConflict) -> Notice:
+    """A project that is capped at both levels."""
+    budgets, more = first_reasons(f"budget {each} is capped" for each in conflict.budget_ids)
+    return Notice(
+        f"Cap configuration conflict: project {conflict.project_id} is capped at both levels",
+        "Its own cap is enforced, and so are budgets of it. Until one of them is taken back, nothing above 0 can be "
+        "released on it.",
+        f"/pages/projects/{conflict.project_id}/cap",
+        counts={"capped_budgets": len(conflict.budget_ids)},
+        reasons=budgets,
+        more_reasons=more,
+    )

@@ -1,0 +1,91 @@
+"""A mail as it goes over the wire: nothing that was received can begin another header in it."""
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+from typing import Final
+
+from email_validator import EmailNotValidError, validate_email
+
+from notifier.domain.recipients import header_text
+
+_POLICY: Final = SMTP.clone(cte_type="7bit")
+"""Seven bits, so that any server takes it: SMTP itself lets a mail have others only where both sides agree."""
+
+
+class UnsafeHeaderError(ValueError):
+    """A text that may not stand in a header got as far as that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Whom mails are from: a name to show, and an address."""
+
+    name: str
+    address: str
+
+    @property
+    def domain(self) -> str:
+        """What stands behind the @."""
+        return self.address.rpartition("@")[2]
+
+
+def sender_of(text: str) -> Sender:
+    """The sender of `billing@example.com` or `Billing <billing@example.com>`.
+
+    Raises ValueError for a text without an address; the address of a local host is one.
+    """
+    name, address = parseaddr(text)
+    return Sender(header_text(name) or "Sluice", own_address(address))
+
+
+def own_address(text: str) -> str:
+    """An address that the administrator has named, at a local host too. Raises ValueError if it is none."""
+    try:
+        checked = validate_email(
+            text,
+            check_deliverability=False,
+            globally_deliverable=False,
+            allow_smtputf8=False,
+            allow_quoted_local=False,
+        )
+    except EmailNotValidError:
+        raise ValueError("should be a mail address") from None
+    if checked.ascii_email is None:
+        raise ValueError("should be a mail address")
+    return checked.ascii_email
+
+
+def compose_mail(
+    delivery_id: str, *, sender: Sender, recipient: str, subject: str, text: str, html: str, at: datetime
+) -> bytes:
+    """The mail of a delivery, with a Message-ID that is the same whenever it is sent.
+
+    Raises UnsafeHeaderError rather than write a header with a line end or another control character in it.
+    """
+    mail = EmailMessage(policy=_POLICY)
+    user, _, domain = _checked(recipient).rpartition("@")
+    headers = {
+        "From": Address(_checked(sender.name), addr_spec=_checked(sender.address)),
+        "To": Address(username=user, domain=domain),
+        "Subject": _checked(header_text(subject)),
+        "Date": format_datetime(at),
+        "Message-ID": f"<{_checked(delivery_id)}@{sender.domain}>",
+        "Auto-Submitted": "auto-generated",
+    }
+    for name, value in headers.items():
+        mail[name] = value
+    mail.set_content(text)
+    mail.add_alternative(html, subtype="html")
+    return mail.as_bytes()
+
+
+def _checked(text: str) -> str:
+    # EmailMessage refuses line ends, but not in every release of Python, and not in every kind of header.
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs") for character in text):
+        raise UnsafeHeaderError("a header would hold a control character")
+    return text
