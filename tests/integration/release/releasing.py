@@ -23,19 +23,19 @@ STEPS_MAX = 500
 SETTINGS = ReleaseSettings(support_contact="support@example.com")
 
 
-def release(billing_event_id: str = "BE-1", **fields: Any) -> "Record[bytes, bytes]":
+def release(billing_event_id: str = "BE-1", **fields: Any) -> Record:
     """A command to release one event."""
     message_id = fields.pop("message_id", None)
     return message_record(RELEASE, {"billing_event_id": billing_event_id} | fields, message_id=message_id)
 
 
-def start_job(job_id: str, select: Mapping[str, Any], **fields: Any) -> "Record[bytes, bytes]":
+def start_job(job_id: str, select: Mapping[str, Any], **fields: Any) -> Record:
     """A command to start a release job."""
     message_id = fields.pop("message_id", None)
     return message_record(START_JOB, {"job_id": job_id, "select": select} | fields, message_id=message_id)
 
 
-def worth(billing_event_id: str, *amounts: str, **fields: Any) -> "Record[bytes, bytes]":
+def worth(billing_event_id: str, *amounts: str, **fields: Any) -> Record:
     """An event with items of these amounts, `<id>-1`, `<id>-2`, …, which lacks nothing."""
     items = [
         item(
@@ -50,7 +50,7 @@ def worth(billing_event_id: str, *amounts: str, **fields: Any) -> "Record[bytes,
     return generated(billing_event_id, *items, **fields)
 
 
-def capped_project(bookings: str | None = "10000.00", **fields: Any) -> "Record[bytes, bytes]":
+def capped_project(bookings: str | None = "10000.00", **fields: Any) -> Record:
     """A project whose cap is enforced."""
     flags = {"apply_billing_cap": True, "auto_cap_billing": True}
     return project(**({"bookings": bookings} | flags | fields))
@@ -73,7 +73,7 @@ class ReleasingDriver(ReleaseDriver):
         """Another replica on the same database."""
         return ReleasingDriver(self.database, self.settings)
 
-    async def know(self, *records: "Record[bytes, bytes]") -> None:
+    async def know(self, *records: Record) -> None:
         """Take what PSA sent, with a company in GBP and EUR, and settle."""
         await self.psa(company(), *records)
         await self.settle()
@@ -125,7 +125,7 @@ class ReleasingDriver(ReleaseDriver):
         return str((await self.event(billing_event_id))["stage"])
 
 
-def rate(pair: str, value: str) -> "Record[bytes, bytes]":
+def rate(pair: str, value: str) -> Record:
     """An exchange rate, `GBP-EUR`."""
     source, target = pair.split("-")
     return message_record(RATE, {"from": source, "to": target, "rate": value, "version": 1})
