@@ -1,19 +1,17 @@
 """A database of the billing-runs service, one replica of it, and its calls."""
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC
 
 import asyncpg
 import httpx
 import pytest
+from pydantic import SecretStr
 
-from billing_runs.api.billing_cycles import billing_cycles_router
-from billing_runs.api.documents import documents_router
-from billing_runs.api.reports import reports_router
-from billing_runs.api.rules import rules_router
-from billing_runs.api.runs import runs_router
+from billing_runs.main import compose
+from billing_runs.settings import BillingRunsSettings
 from integration.billing_runs.driver import Connector, Runs
 from shared.database.database import Database
+from shared.http.routes import routes_without_scope
 from support.databases import Databases, FreshDatabase
 from unit.shared.http.sample import Issuer, client_of, sample_application
 
@@ -72,14 +70,11 @@ def issuer() -> Issuer:
 @pytest.fixture
 async def client(runs: Runs, issuer: Issuer) -> AsyncIterator[httpx.AsyncClient]:
     """The service's calls, by somebody who may everything here."""
-    database = runs.database
-    routers = [
-        runs_router(database, runs.commands, UTC),
-        reports_router(database),
-        documents_router(database),
-        rules_router(database),
-        billing_cycles_router(database),
-    ]
-    application = sample_application(issuer, database=database, routers=routers)
+    settings = BillingRunsSettings(
+        kafka_bootstrap_servers="none:1", database_url=SecretStr("none"), http_port=0, oidc_issuer="none"
+    )
+    parts = compose(settings)(runs.database)
+    application = sample_application(issuer, database=runs.database, routers=list(parts.routers))
+    assert routes_without_scope(application) == []
     async with client_of(application, issuer.token(SCOPES)) as client:
         yield client

@@ -367,6 +367,7 @@ class Runs:
         row = await self.database.pool.fetchrow(
             "select status, execution from runs where run_id = $1", run_id
         )
+        assert row is not None, f"there is no run {run_id}"
         return (row["status"], row["execution"])
 
     async def reviews(self, run_id: str = "R-1") -> dict[str, str]:

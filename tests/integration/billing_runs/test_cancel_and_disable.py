@@ -1,11 +1,13 @@
 """Cancel, disable, enable and describe at every stage of a run (domain.md section 5)."""
 
+from typing import Any
+
 import pytest
 
 from integration.billing_runs.driver import Connector, Runs, command, create, event
 
 
-async def _reach(runs: Runs, steps: int, **settings: object) -> None:
+async def _reach(runs: Runs, steps: int, **settings: Any) -> None:
     await runs.know(event("BE-1"), event("BE-2"))
     await runs.command(create(**settings))
     for _ in range(steps):

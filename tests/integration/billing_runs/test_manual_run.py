@@ -104,6 +104,7 @@ async def test_every_id_of_a_list_is_asked_for_even_if_it_is_not_known_here(
     await runs.know(event("BE-1", "70.00"))
 
     row = await runs.database.pool.fetchrow("select * from run_events where billing_event_id = 'BE-1'")
+    assert row is not None
     assert (row["currency"], str(row["amount"])) == ("GBP", "70.00")
     await runs.check_books()
 

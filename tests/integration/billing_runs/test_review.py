@@ -7,7 +7,7 @@ import pytest
 
 from integration.billing_runs.driver import Connector, Runs, command, counted, create, event, review
 
-RULE = {
+RULE: dict[str, Any] = {
     "kind": None,
     "priority": 10,
     "active_from": None,

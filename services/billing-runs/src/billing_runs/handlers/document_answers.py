@@ -47,10 +47,11 @@ async def _end(work: UnitOfWork, sessions: Mapping[str, RunSession], messages: S
             for document_id in documents
         ],
     )
-    fates = {
-        document_id: _fate(document, bodies[document_id].status)
+    fates = [
+        (document.run_id, event_id, document_id, _fate(document, bodies[document_id].status))
         for document_id, document in documents.items()
-    }
+        for event_id in bodies[document_id].billing_event_ids
+    ]
     await run_events.set_document_fates(work.connection, fates)
     await _count_answers(sessions, documents, {})
 

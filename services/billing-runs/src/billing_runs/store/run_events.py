@@ -57,8 +57,9 @@ where run_id = $1 and run_events.billing_event_id = given.billing_event_id and c
 """
 _DOCUMENT_FATES: Final = """
 update run_events set state = given.fate
-from unnest($1::text[], $2::text[]) as given (document_id, fate)
-where run_events.document_id = given.document_id and state = 'draft'
+from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as given (run_id, billing_event_id, document_id, fate)
+where run_events.run_id = given.run_id and run_events.billing_event_id = given.billing_event_id
+  and run_events.document_id = given.document_id and state = 'draft'
 """
 _LET_GO: Final = """
 update run_events set let_go = true
@@ -190,10 +191,14 @@ async def link_documents(connection: Connection, run_id: str, pairs: Sequence[tu
         await connection.execute(_DRAFTED, run_id, events, documents)
 
 
-async def set_document_fates(connection: Connection, fates: Mapping[str, Fate]) -> None:
-    """Give the events of these documents the fate of their document."""
+async def set_document_fates(connection: Connection, fates: Sequence[tuple[str, str, str, Fate]]) -> None:
+    """Give events the fate of their document: run id, billing event id, document id and fate of each.
+
+    By the key of the event, which no plan can get wrong however fast the table grows.
+    """
     if fates:
-        await connection.execute(_DOCUMENT_FATES, list(fates), list(fates.values()))
+        columns = [list(column) for column in zip(*fates, strict=True)]
+        await connection.execute(_DOCUMENT_FATES, *columns)
 
 
 async def take_to_let_go(
