@@ -6,8 +6,10 @@ import asyncpg
 import pytest
 
 from integration.release.driver import ReleaseDriver
+from integration.release.http import Api
 from shared.database.database import Database
 from support.databases import Databases, FreshDatabase
+from unit.shared.http.sample import Issuer
 
 _EMPTY = """
 do $$
@@ -44,3 +46,15 @@ async def store(release_database: FreshDatabase) -> AsyncIterator[Database]:
 def release(store: Database) -> ReleaseDriver:
     """One replica with the default settings."""
     return ReleaseDriver(store)
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Issuer:
+    issuer = Issuer()
+    issuer.add_key("one")
+    return issuer
+
+
+@pytest.fixture
+def api(store: Database, issuer: Issuer) -> Api:
+    return Api(store, issuer)
