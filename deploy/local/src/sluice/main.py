@@ -4,7 +4,7 @@ import logging
 
 import typer
 
-from sluice.commands import dead_letters, down, job, migrate, reconcile, release, run, token, topics, up
+from sluice.commands import dead_letters, demo, down, job, migrate, reconcile, release, run, token, topics, up
 
 app = typer.Typer(
     name="sluice",
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 app.command()(up.up)
 app.command()(down.down)
+app.command()(demo.demo)
 app.command()(migrate.migrate)
 app.command()(topics.topics)
 app.command()(token.token)

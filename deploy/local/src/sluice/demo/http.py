@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
+from email import message_from_string
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
 
 from sluice.client import ServiceClient
-from sluice.demo.kafka import WaitError
+from sluice.demo.kafka import Seen, WaitError
 
 _POLL_SECONDS: Final = 0.1
 _ITEMS_MAX: Final = 1_000_000
@@ -50,16 +51,16 @@ class Services:
         client = self._clients[service]
         return await asyncio.to_thread(lambda: client.items(path, query, items_max=_ITEMS_MAX))
 
-    async def get_until(
-        self, service: str, path: str, is_it: Callable[[Any], bool], *, what: str, seconds: float = 60.0
-    ) -> Any:
-        """Ask again and again until the answer is the one. Raises WaitError when the time is over."""
+    async def until(
+        self, look: Callable[[], Awaitable[Seen | None]], *, what: str, seconds: float = 60.0
+    ) -> Seen:
+        """Ask again and again until the answer is something true. Raises WaitError when the time is over."""
         end = time.monotonic() + seconds
-        while not is_it(answer := await self.get(service, path)):
+        while not (seen := await look()):
             if time.monotonic() > end:
                 raise WaitError(f"{what} did not come within {seconds:g} s")
             await asyncio.sleep(_POLL_SECONDS)
-        return answer
+        return seen
 
 
 async def caught_mails(page_url: str) -> list[dict[str, Any]]:
@@ -68,3 +69,10 @@ async def caught_mails(page_url: str) -> list[dict[str, Any]]:
         answer = await client.get(f"{page_url}/mails")
     mails: list[dict[str, Any]] = answer.raise_for_status().json()
     return sorted(mails, key=lambda mail: int(mail["number"]))
+
+
+async def mail_message_id(page_url: str, number: int) -> str:
+    """The Message-ID of a mail that was caught."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"{page_url}/mails/{number}")
+    return str(message_from_string(answer.raise_for_status().text)["Message-ID"])

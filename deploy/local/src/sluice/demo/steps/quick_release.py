@@ -1,0 +1,111 @@
+"""Billing events released one by one: plainly, over a cap with preview and split, past a threshold, by a command."""
+
+from typing import Any
+
+from sluice.client import CallError
+from sluice.demo.arithmetic import written
+from sluice.demo.context import Demo, codes
+from sluice.demo.feed import REMAINING_AFTER, REMAINING_BEFORE
+
+RELEASED = "release.billing-event.released.v1"
+_RELEASE = "release.billing-event.release.v1"
+
+
+async def release_singly(demo: Demo) -> str:
+    """Release single events over HTTP and by a command on Kafka."""
+    for part in ("quick", "waiting", "below_threshold"):
+        event_id = demo.feed.parts[part]
+        result = await _release(demo, event_id, on_cap="refuse")
+        demo.expect_same(f"{event_id}: outcome of its release", result["outcome"], "released")
+    for part in ("by_command", "cap_filler"):
+        await _command_release(demo, demo.feed.parts[part])
+    return "3 events released over HTTP, 2 by commands on Kafka"
+
+
+async def split_at_the_cap(demo: Demo) -> str:
+    """An event of 390 with 300 left: refused with an offer, looked at, then split and released."""
+    event = demo.feed.event("cap_split")
+    event_id, project = event.billing_event_id, event.project
+    before = await demo.services.get("release", f"/projects/{project.project_id}/cap")
+    demo.expect_same("remaining before", before["remaining"], written(REMAINING_BEFORE, project.currency))
+    preview = await _refusal(demo, event_id)
+    looked_at = await demo.services.get("release", f"/billing-events/{event_id}/release-preview")
+    result = await _release(demo, event_id, on_cap="split")
+    item_ids = [item.item_id for item in event.items]
+    remaining = written(REMAINING_AFTER, project.currency)
+    for name, told in (("preview", preview), ("result", result)):
+        demo.expect_same(f"{name}: outcome", told["outcome"], "split")
+        demo.expect_same(f"{name}: items released", told["released_item_ids"], item_ids[:2])
+        demo.expect_same(f"{name}: items moved", told["moved_item_ids"], item_ids[2:])
+        demo.expect_same(f"{name}: remaining after", told["cap"]["remaining_after"], remaining)
+    after = await demo.services.get("release", f"/projects/{project.project_id}/cap")
+    demo.expect_same("remaining after", after["remaining"], remaining)
+    new_id = result["new_billing_event_id"]
+    made = await demo.services.get("release", f"/billing-events/{new_id}")
+    demo.expect_same(
+        "the event made by the cap",
+        [made["made_by_cap"], made["origin_id"], made["summary_amount"], made["stage"]],
+        [True, event_id, written(event.items[2].amount, project.currency), "awaiting_release"],
+    )
+    history = await demo.services.items("release", f"/billing-events/{event_id}/history", {})
+    demo.expect(bool(history), f"{event_id} has no history that says why it was split")
+    demo.found["split"] = {
+        "billing_event_id": event_id,
+        "project_id": project.project_id,
+        "refused_with": "split_required",
+        "preview": preview,
+        "looked_at": looked_at,
+        "result": result,
+        "new_billing_event_id": new_id,
+        "remaining": {"before": before["remaining"], "after": after["remaining"]},
+    }
+    return f"{event_id}: 2 of 3 items released, {remaining} {project.currency} left; {new_id} holds the third"
+
+
+async def cross_the_threshold(demo: Demo) -> str:
+    """The tracked project's second event takes it past its alert threshold."""
+    event = demo.feed.event("over_threshold")
+    await _release(demo, event.billing_event_id, on_cap="refuse")
+    fact = await demo.fact(
+        "release.cap.threshold-crossed.v1", project_id=event.project.project_id, level="project"
+    )
+    demo.expect_same(
+        "the threshold's figures", [fact.body["bookings"], fact.body["released"]], ["1000.00", "900.00"]
+    )
+    demo.found["threshold"] = fact.body
+    return f"{event.project.project_id}: {fact.body['released']} of {fact.body['bookings']} released"
+
+
+async def _release(demo: Demo, event_id: str, *, on_cap: str) -> dict[str, Any]:
+    result: dict[str, Any] = await demo.services.post(
+        "release", f"/billing-events/{event_id}/release", {"on_cap": on_cap}
+    )
+    return result
+
+
+async def _refusal(demo: Demo, event_id: str) -> dict[str, Any]:
+    """The preview of the refusal that offers a split."""
+    try:
+        await _release(demo, event_id, on_cap="refuse")
+    except CallError as error:
+        problem = error.problem or {}
+        demo.expect_same(f"{event_id}: code", problem.get("code"), "split_required")
+        demo.note(
+            "refused",
+            {"billing_event_id": event_id, "by": "quick release", "reasons": problem.get("reasons") or []},
+        )
+        demo.expect(bool(codes(problem.get("reasons") or [])), f"{event_id} was refused without a reason")
+        preview: dict[str, Any] = problem["preview"]
+        return preview
+    raise CallError(f"{event_id} does not fit under its cap, and was released all the same")
+
+
+async def _command_release(demo: Demo, event_id: str) -> None:
+    body = {"billing_event_id": event_id, "on_cap": "refuse"}
+    await demo.command(_RELEASE, event_id, body, topic="release.commands")
+    await demo.kafka.until(
+        lambda facts: any(
+            fact.body["billing_event"]["billing_event_id"] == event_id for fact in facts.of(RELEASED)
+        ),
+        what=f"the release of {event_id} by a command",
+    )
