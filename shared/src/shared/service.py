@@ -80,7 +80,15 @@ def make_consumers(
         guard = LineGuard(bad_share_max=settings.line_bad_share_max)
         processor = BatchProcessor(database, line, service=service, guard=guard)
         group = f"{service}.{line.name}"
-        consumers.append(Consumer(broker, processor, line, group=group, instance=settings.instance_id))
+        consumer = Consumer(
+            broker,
+            processor,
+            line,
+            group=group,
+            instance=settings.instance_id,
+            session_timeout_seconds=settings.kafka_session_timeout_seconds,
+        )
+        consumers.append(consumer)
     return consumers
 
 

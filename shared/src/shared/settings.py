@@ -54,6 +54,7 @@ class ServiceSettings(BaseSettings):
     kafka_ssl_certfile: str | None = None
     kafka_ssl_keyfile: str | None = None
     kafka_idempotent_producer: bool = True
+    kafka_session_timeout_seconds: Annotated[int, Field(ge=6, le=1800)] = 45
     database_url: SecretStr
     database_connections_max: Annotated[int, Field(ge=2, le=50)] = 8
     http_host: str = "127.0.0.1"

@@ -47,6 +47,9 @@ class Ports:
     are_usual: bool = False
 
 
+# It lets the first member of a group wait for half a session, and every line is a group.
+_FALLBACK_BROKER_SETTINGS: Final = {"KAFKA_SESSION_TIMEOUT_SECONDS": "6"}
+
 USUAL_PORTS: Final = Ports(kafka=9092, postgres=5432, smtp=1025, mail_page=8025, are_usual=True)
 ANY_PORTS: Final = Ports()
 
@@ -238,6 +241,7 @@ class System:
             "BUSINESS_TIMEZONE": "UTC",
             "MAIL_FROM": "sluice@localhost",
             "SUPPORT_CONTACT": "support@localhost",
+            **({} if servers.broker.is_idempotent else _FALLBACK_BROKER_SETTINGS),
             **os.environ,
         }
         own = {

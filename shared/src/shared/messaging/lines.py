@@ -21,7 +21,6 @@ from shared.messaging.batches import BatchNotTakenError, BatchProcessor, Line
 from shared.telemetry import metrics
 
 BATCH_TIMEOUT_MS: Final = 20
-SESSION_TIMEOUT_MS: Final = 45_000
 HEARTBEAT_INTERVAL_MS: Final = 3_000
 POLL_INTERVAL_MS_MAX: Final = 300_000
 FETCH_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -56,7 +55,14 @@ class Consumer:
     """One line's subscriber, with what health checks ask of it."""
 
     def __init__(
-        self, broker: KafkaBroker, processor: BatchProcessor, line: Line, *, group: str, instance: str
+        self,
+        broker: KafkaBroker,
+        processor: BatchProcessor,
+        line: Line,
+        *,
+        group: str,
+        instance: str,
+        session_timeout_seconds: int,
     ) -> None:
         self.line = line
         self.group = group
@@ -84,7 +90,7 @@ class Consumer:
             auto_offset_reset="earliest",
             no_reply=True,
             partition_assignment_strategy=(StickyPartitionAssignor,),
-            session_timeout_ms=SESSION_TIMEOUT_MS,
+            session_timeout_ms=session_timeout_seconds * 1_000,
             heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
             max_poll_interval_ms=POLL_INTERVAL_MS_MAX,
             fetch_max_bytes=FETCH_BYTES_MAX,
