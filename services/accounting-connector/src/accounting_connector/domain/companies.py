@@ -12,7 +12,9 @@ class Address:
     """A postal address; the country is an ISO 3166 code of two letters."""
 
     line1: str | None = None
+    line2: str | None = None
     city: str | None = None
+    region: str | None = None
     postcode: str | None = None
     country: str | None = None
 

@@ -85,13 +85,17 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Whether an event can become a document (no reasons: it can), and all that its document needs of it."""
+    """Whether an event can become a document (no reasons: it can), and all that its document needs of it.
+
+    `is_eligible`: no criterion of eligibility fails; what reasons there are come from the building of its lines.
+    """
 
     candidate: Candidate
     kind: DocumentKind
     mapped: MappedEvent
     excluded_item_ids: tuple[str, ...]
     reasons: tuple[Reason, ...]
+    is_eligible: bool
 
 
 def no_accounts(name: str) -> Sequence[Party]:
@@ -123,7 +127,12 @@ def assess(candidate: Candidate, terms: Terms, find_accounts: AccountLookup = no
             )
         )
     return Assessment(
-        candidate, kind_of_amount(event_amount), mapped, eligibility.excluded_item_ids, tuple(reasons)
+        candidate,
+        kind_of_amount(event_amount),
+        mapped,
+        eligibility.excluded_item_ids,
+        tuple(reasons),
+        is_eligible=not eligibility.reasons,
     )
 
 

@@ -27,13 +27,14 @@ class Threshold:
 
 
 def group_for_documents(
-    assessments: Sequence[Assessment], grouping: Grouping, max_lines: int
+    assessments: Sequence[Assessment], grouping: Grouping, max_lines: int, *, more_follow: bool = False
 ) -> tuple[tuple[Assessment, ...], ...]:
     """The events of each document, in the order given; all of them without reasons.
 
     By account: never netted, an account can get an invoice and a credit note. Over `max_lines` further
     documents are begun, by whole events. Events that correct different documents are kept apart, so that
-    each document names what it corrects.
+    each document names what it corrects. `more_follow`: groups that events to come could still join are
+    left out, unless there are no others.
     """
     if grouping is Grouping.BILLING_EVENT:
         return tuple((assessment,) for assessment in assessments)
@@ -48,7 +49,9 @@ def group_for_documents(
             groups.append(group)
         group.append(assessment)
         open_groups[key] = (group, lines_before + line_count)
-    return tuple(tuple(group) for group in groups)
+    still_open = {id(group) for group, _ in open_groups.values()} if more_follow else set()
+    full = [group for group in groups if id(group) not in still_open]
+    return tuple(tuple(group) for group in full or groups)
 
 
 def threshold_reason(document: Document, threshold: Threshold | None) -> Reason | None:

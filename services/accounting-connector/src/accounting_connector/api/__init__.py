@@ -1,0 +1,1 @@
+"""The accounting connector's HTTP calls (contract.md section 2)."""

@@ -1,0 +1,60 @@
+"""Companies: what they set for their documents."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+
+from accounting_connector.api.answers import json_response
+from accounting_connector.api.company_settings import CompanySettingsAnswer, CompanySettingsBody
+from accounting_connector.store import parties
+from shared.contracts.base import Id
+from shared.database.database import Database
+from shared.database.unit_of_work import UnitOfWork
+from shared.http.authorization import require
+from shared.http.idempotency import Answer, answer_once
+from shared.http.problems import not_found
+from shared.http.tokens import Principal
+
+
+def companies_router(database: Database) -> APIRouter:
+    """The calls about companies' settings."""
+    router = APIRouter(tags=["companies"])
+
+    @router.get(
+        "/companies/{company_id}/settings",
+        response_model=CompanySettingsAnswer,
+        dependencies=[require("documents:read")],
+    )
+    async def get_settings(company_id: Annotated[Id, Path()]) -> Response:
+        """The settings in force."""
+        found = await parties.load_companies(database.pool, [company_id])
+        if company_id not in found:
+            raise not_found()
+        company = found[company_id]
+        return json_response(_answer(company_id, company.settings_version, dict(company.settings)))
+
+    @router.put("/companies/{company_id}/settings", response_model=CompanySettingsAnswer)
+    async def put_settings(
+        request: Request,
+        company_id: Annotated[Id, Path()],
+        body: CompanySettingsBody,
+        principal: Annotated[Principal, require("settings:write")],
+    ) -> Response:
+        """Put settings in force for all documents made from now on; the ones before are kept."""
+        settings = body.as_stored()
+        changed_by = {"user_id": principal.user_id, "email": principal.email}
+
+        async def act(work: UnitOfWork) -> Answer:
+            version = await parties.add_settings(work.connection, company_id, settings, changed_by)
+            if version is None:
+                raise not_found()
+            return Answer(200, _answer(company_id, version, settings))
+
+        return await answer_once(database, request, principal, act)
+
+    return router
+
+
+def _answer(company_id: str, version: int, settings: dict[str, Any]) -> dict[str, Any]:
+    return {**settings, "company_id": company_id, "version": version}

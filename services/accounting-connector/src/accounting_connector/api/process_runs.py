@@ -1,0 +1,158 @@
+"""Process runs: started, validated beforehand, looked at."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from accounting_connector.api.answers import (
+    LogResult,
+    ProcessLogEntry,
+    ProcessRunAnswer,
+    ProcessRunKind,
+    ProcessRunStarted,
+    SelectionValidated,
+    json_response,
+)
+from accounting_connector.facts import format_instant, process_run_body
+from accounting_connector.handlers.deployment import LAG_SECONDS, Deployment
+from accounting_connector.handlers.eligibility import validate_selection
+from accounting_connector.handlers.process_runs import run_asked_for, start_run
+from accounting_connector.store import process_run_events, process_runs
+from shared.contracts.accounting_facts import ProcessRunStatus
+from shared.contracts.base import Closed, Id, UserId
+from shared.contracts.requests import ProcessRunRequest
+from shared.contracts.selections import RequestProcessRunSelect
+from shared.database.database import Database
+from shared.database.unit_of_work import Cause, UnitOfWork
+from shared.http.application import LARGE_BODY_BYTES_MAX
+from shared.http.authorization import require
+from shared.http.idempotency import Answer, answer_once
+from shared.http.pages import Page, PageRequest, page_response, pages_by
+from shared.http.problems import not_found
+from shared.http.tokens import Principal
+from shared.ids import new_id
+
+
+class ValidateRequest(Closed):
+    """The body of `POST /process-runs/validate`."""
+
+    select: RequestProcessRunSelect
+    waive_released: bool = False
+
+
+def process_runs_router(database: Database, deployment: Deployment, public_url: str) -> APIRouter:
+    """The calls about process runs."""
+    router = APIRouter(tags=["process runs"])
+    reads = [require("documents:read")]
+
+    @router.post(
+        "/process-runs",
+        status_code=202,
+        response_model=ProcessRunStarted,
+        max_body_size=LARGE_BODY_BYTES_MAX,
+    )
+    async def start(
+        request: Request, body: ProcessRunRequest, principal: Annotated[Principal, require("documents:write")]
+    ) -> Response:
+        """Make documents of the selected billing events, in the background."""
+
+        async def act(work: UnitOfWork) -> Answer:
+            process_run_id = new_id()
+            run = run_asked_for(
+                process_run_id,
+                body,
+                starter={"user_id": principal.user_id, "email": principal.email},
+                cause=Cause(correlation_id=process_run_id),
+                unknown_wait_seconds=LAG_SECONDS,
+            )
+            await start_run(work, run)
+            return Answer(202, {**process_run_body(run), "links": _links(public_url, process_run_id)})
+
+        return await answer_once(database, request, principal, act)
+
+    @router.post(
+        "/process-runs/validate",
+        response_model=SelectionValidated,
+        dependencies=reads,
+        max_body_size=LARGE_BODY_BYTES_MAX,
+    )
+    async def validate(body: ValidateRequest) -> Response:
+        """What would not be passed, and why; nothing is done."""
+        selection = body.select.model_dump(mode="json", exclude_none=True)
+        return json_response(
+            await validate_selection(database.pool, deployment, selection, waive_released=body.waive_released)
+        )
+
+    @router.get("/process-runs", response_model=Page[ProcessRunAnswer], dependencies=reads)
+    async def list_runs(
+        page: Annotated[PageRequest, pages_by(datetime, str)],
+        status: Annotated[ProcessRunStatus | None, Query()] = None,
+        kind: Annotated[ProcessRunKind | None, Query()] = None,
+        starter: Annotated[UserId | None, Query()] = None,
+    ) -> Response:
+        """Process runs, newest first."""
+        after: Any = page.after
+        rows = await process_runs.list_runs(
+            database.pool, status=status, kind=kind, starter=starter, after=after, limit=page.limit + 1
+        )
+        rows, cursor = page.cut(rows, lambda row: (row["created_at"], row["process_run_id"]))
+        return json_response(page_response([_run_answer(row, public_url) for row in rows], cursor))
+
+    @router.get("/process-runs/{process_run_id}", response_model=ProcessRunAnswer, dependencies=reads)
+    async def get_run(process_run_id: Annotated[Id, Path()]) -> Response:
+        """One process run and how far it is."""
+        row = await process_runs.load_run(database.pool, process_run_id)
+        if row is None:
+            raise not_found()
+        return json_response(_run_answer(row, public_url))
+
+    @router.get(
+        "/process-runs/{process_run_id}/log", response_model=Page[ProcessLogEntry], dependencies=reads
+    )
+    async def get_log(
+        process_run_id: Annotated[Id, Path()],
+        page: Annotated[PageRequest, pages_by(int)],
+        result: Annotated[LogResult | None, Query()] = None,
+    ) -> Response:
+        """What became of each event, in the order of the run."""
+        if await process_runs.load_run(database.pool, process_run_id) is None:
+            raise not_found()
+        after: Any = page.after[0] if page.after else None
+        rows = await process_run_events.read_log(
+            database.pool, process_run_id, result=result, after=after, limit=page.limit + 1
+        )
+        rows, cursor = page.cut(rows, lambda row: (row["place"],))
+        return json_response(page_response([_log_entry(row) for row in rows], cursor))
+
+    return router
+
+
+def _run_answer(row: Any, public_url: str) -> dict[str, Any]:
+    return {
+        **process_run_body(process_runs.run_of(row)),
+        "selection": row["selection"],
+        "created_at": format_instant(row["created_at"]),
+        "ended_at": None if row["ended_at"] is None else format_instant(row["ended_at"]),
+        "total": row["total"],
+        "pending": row["pending"],
+        "links": _links(public_url, row["process_run_id"]),
+    }
+
+
+def _links(public_url: str, process_run_id: str) -> dict[str, str]:
+    return {
+        "log": f"/process-runs/{process_run_id}/log",
+        "page": f"{public_url}/pages/process-runs/{process_run_id}",
+    }
+
+
+def _log_entry(row: Any) -> dict[str, Any]:
+    return {
+        "billing_event_id": row["billing_event_id"],
+        "result": row["result"],
+        "document_id": row["document_id"],
+        "reasons": row["reasons"],
+        "time": None if row["decided_at"] is None else format_instant(row["decided_at"]),
+    }

@@ -1,0 +1,121 @@
+"""Whether events can become documents, with all that speaks against them: the one check of every way in."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from accounting_connector.domain.companies import Party
+from accounting_connector.domain.documents import Assessment, assess
+from accounting_connector.domain.eligibility import Candidate, Terms, wants_auto_pass
+from accounting_connector.domain.lines import AccountLookup
+from accounting_connector.domain.reasons import Reason
+from accounting_connector.store import documents, parties
+from accounting_connector.store.billing_events import StoredEvent
+from accounting_connector.store.connection import Reader
+from accounting_connector.store.event_bodies import billing_event_of
+from accounting_connector.store.parties import StoredCompany
+
+INTERNAL_ERROR: Final = Reason(
+    "internal_error", "The document could not be made: a mistake of ours, see the log"
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """An event with what was found.
+
+    `assessment` is None, with the reason, for an event that could not even be read. `waits`: it names an account or a
+    company that is not known (yet). `wants_auto_pass`: it is to be passed by itself.
+    """
+
+    stored: StoredEvent
+    assessment: Assessment | None
+    reasons: tuple[Reason, ...]
+    waits: bool
+    wants_auto_pass: bool
+    additional_recipients: tuple[str, ...]
+
+    @property
+    def is_eligible(self) -> bool:
+        """Whether no criterion of eligibility fails (domain.md section 4)."""
+        return self.assessment is not None and self.assessment.is_eligible
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    accounts: dict[str, Party]
+    companies: dict[str, StoredCompany]
+    corrected: dict[str, str]
+
+
+async def assess_events(connection: Reader, events: Sequence[StoredEvent], terms: Terms) -> list[Assessed]:
+    """Assess these events, in this order, on these terms. One that breaks the check gets `internal_error`."""
+    around = await _surroundings(connection, events)
+    names: set[str] = set()
+
+    def note(name: str) -> Sequence[Party]:
+        names.add(name)
+        return ()
+
+    assessed = [_assess(event, around, terms, note) for event in events]
+    if not names:
+        return assessed
+    # Mappings have named accounts: now that the names are known, the accounts can be read at once.
+    found = await parties.find_accounts(connection, names)
+    return [_assess(event, around, terms, lambda name: found.get(name, ())) for event in events]
+
+
+def in_order_of_correction(events: Iterable[StoredEvent]) -> Iterator[list[StoredEvent]]:
+    """The events in rounds: one that corrects another of them comes in a later round, when that has its document."""
+    waiting = list(events)
+    while waiting:
+        ids = {event.billing_event_id for event in waiting}
+        ready = [event for event in waiting if event.body.get("corrects_billing_event_id") not in ids]
+        # Events that correct each other in a circle are never ready: their reasons say so.
+        yield ready or waiting
+        taken = {event.billing_event_id for event in ready or waiting}
+        waiting = [event for event in waiting if event.billing_event_id not in taken]
+
+
+async def _surroundings(connection: Reader, events: Sequence[StoredEvent]) -> _Surroundings:
+    corrected = {event.body.get("corrects_billing_event_id") for event in events}
+    return _Surroundings(
+        await parties.load_accounts(connection, _given(event.account_id for event in events)),
+        await parties.load_companies(connection, _given(event.company_id for event in events)),
+        await documents.validated_documents_of(connection, _given(corrected)),
+    )
+
+
+def _given(ids: Iterable[str | None]) -> set[str]:
+    return {each for each in ids if each is not None}
+
+
+def _assess(
+    stored: StoredEvent, around: _Surroundings, terms: Terms, find_accounts: AccountLookup
+) -> Assessed:
+    account = around.accounts.get(stored.account_id or "")
+    company = around.companies.get(stored.company_id or "")
+    waits = (stored.account_id is not None and account is None) or (
+        stored.company_id is not None and company is None
+    )
+    recipients = () if company is None else company.additional_recipients
+    try:
+        event = billing_event_of(stored.body, stored.stage)
+        candidate = Candidate(
+            event=event,
+            account=account,
+            company=None if company is None else company.company,
+            claimed_by_run=stored.claimed_by_run,
+            corrected_document_id=around.corrected.get(event.corrects_billing_event_id or ""),
+        )
+        assessment = assess(candidate, terms, find_accounts)
+        flag_field = None if company is None else company.company.settings.auto_pass_field
+        wanted = wants_auto_pass(event, flag_field)
+    except Exception:
+        log.exception("billing event could not be assessed", billing_event_id=stored.billing_event_id)
+        return Assessed(stored, None, (INTERNAL_ERROR,), waits, False, recipients)
+    return Assessed(stored, assessment, assessment.reasons, waits, wanted, recipients)

@@ -1,0 +1,40 @@
+"""The accounting connector, put together: makes documents from released events, numbers them, writes back."""
+
+from accounting_connector.api.companies import companies_router
+from accounting_connector.api.documents import documents_router
+from accounting_connector.api.eligibility import eligibility_router
+from accounting_connector.api.process_runs import process_runs_router
+from accounting_connector.consumers import lines
+from accounting_connector.settings import AccountingConnectorSettings
+from accounting_connector.workers import workers
+from shared.database.database import Database
+from shared.service import Compose, Parts, run_service
+from shared.settings import read_settings
+
+NAME = "accounting-connector"
+
+
+def compose(settings: AccountingConnectorSettings) -> Compose:
+    """How the parts of the service are made, once there is a database."""
+
+    def parts(database: Database) -> Parts:
+        deployment = settings.deployment()
+        return Parts(
+            lines=lines(deployment),
+            routers=[
+                documents_router(database),
+                process_runs_router(database, deployment, settings.public_url),
+                eligibility_router(database, deployment),
+                companies_router(database),
+            ],
+            workers=workers(database, deployment, process_run_days=settings.process_run_days),
+            description="Documents from released billing events, their numbers, and process runs.",
+        )
+
+    return parts
+
+
+def main() -> None:
+    """Run the service until it is asked to stop."""
+    settings = read_settings(AccountingConnectorSettings)
+    run_service(NAME, settings, compose(settings))

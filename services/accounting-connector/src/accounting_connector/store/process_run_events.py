@@ -1,0 +1,160 @@
+"""What a process run works through, and its log: a frozen selection in order, with a result per event."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+from accounting_connector.domain.grouping import Grouping
+from accounting_connector.domain.process_runs import LogEntry
+from accounting_connector.store.connection import Connection, Reader
+from accounting_connector.store.reason_bodies import reason_bodies
+
+# By account the events of one account, company and currency stand together, so that they can share documents.
+_FREEZE_IDS: Final = """
+insert into process_run_events (process_run_id, billing_event_id)
+select $1, asked.billing_event_id
+from (select billing_event_id, min(place) as place
+      from unnest($2::text[]) with ordinality as given (billing_event_id, place) group by billing_event_id) as asked
+left join billing_events as event on $3 and event.billing_event_id = asked.billing_event_id
+order by event.account_id, event.company_id, event.currency, asked.place
+on conflict do nothing
+"""
+_FREEZE_JOB: Final = """
+insert into process_run_events (process_run_id, billing_event_id)
+select $1, billing_event_id from billing_events where job_id = $2 order by date, billing_event_id
+on conflict do nothing
+"""
+_LOG_AT_ONCE: Final = """
+insert into process_run_events (process_run_id, billing_event_id, result, document_id, reasons, decided_at)
+select process_run_id, billing_event_id, result, document_id, reasons, now()
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[])
+  as entry (process_run_id, billing_event_id, result, document_id, reasons)
+on conflict do nothing
+"""
+_DUE: Final = """
+select entry.billing_event_id, coalesce(event.item_count, 0) as item_count,
+  event.account_id, event.company_id, event.currency,
+  extract(epoch from now() - run.created_at)::float8 as waited_seconds
+from process_runs as run
+join process_run_events as entry using (process_run_id)
+left join billing_events as event using (billing_event_id)
+where run.process_run_id = $1 and entry.result = 'pending' and entry.due_at <= now()
+order by entry.place limit $2
+"""
+_DEFER: Final = """
+update process_run_events set due_at = now() + make_interval(secs => $3)
+where process_run_id = $1 and billing_event_id = any($2::text[])
+"""
+_DECIDE: Final = """
+update process_run_events as entry set result = decided.result, document_id = decided.document_id,
+  reasons = decided.reasons, decided_at = now()
+from unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) as decided (billing_event_id, result, document_id, reasons)
+where entry.process_run_id = $1 and entry.billing_event_id = decided.billing_event_id
+"""
+_LEAVE_OUT: Final = """
+delete from process_run_events where process_run_id = $1 and billing_event_id = any($2::text[])
+"""
+_COUNT: Final = """
+select count(*) as total, count(*) filter (where result = 'pending') as pending
+from process_run_events where process_run_id = $1
+"""
+_ITEM_COUNTS: Final = """
+select event.item_count from process_run_events as entry join billing_events as event using (billing_event_id)
+where entry.process_run_id = $1
+"""
+_LOG: Final = """
+select * from process_run_events
+where process_run_id = $1 and ($2::text is null or result = $2) and ($3::bigint is null or place > $3)
+order by place limit $4
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DueEvent:
+    """An event to work, how many items it has, how it is grouped by account, and how long it has waited (seconds)."""
+
+    billing_event_id: str
+    item_count: int
+    account_key: tuple[str | None, str | None, str | None]
+    waited_seconds: float
+
+
+async def freeze_ids(
+    connection: Connection, process_run_id: str, billing_event_ids: Sequence[str], grouping: Grouping
+) -> None:
+    """Freeze a selection by ids, in the order given, duplicates once; by account where the run groups so."""
+    by_account = grouping is Grouping.ACCOUNT
+    await connection.execute(_FREEZE_IDS, process_run_id, billing_event_ids, by_account)
+
+
+async def freeze_job(connection: Connection, process_run_id: str, job_id: str) -> None:
+    """Freeze the events that a job has released, by date, then id."""
+    await connection.execute(_FREEZE_JOB, process_run_id, job_id)
+
+
+async def log_at_once(connection: Connection, entries: Sequence[tuple[str, LogEntry]]) -> None:
+    """Write the log entries of runs that are decided in the transaction that starts them, each with its run's id."""
+    await connection.execute(
+        _LOG_AT_ONCE, [process_run_id for process_run_id, _ in entries], *_columns([e for _, e in entries])
+    )
+
+
+async def due_events(connection: Connection, process_run_id: str, limit: int) -> list[DueEvent]:
+    """The next events to work of a locked run, in order, at most `limit`."""
+    return [
+        DueEvent(
+            row["billing_event_id"],
+            row["item_count"],
+            (row["account_id"], row["company_id"], row["currency"]),
+            row["waited_seconds"],
+        )
+        for row in await connection.fetch(_DUE, process_run_id, limit)
+    ]
+
+
+async def defer(
+    connection: Connection, process_run_id: str, billing_event_ids: Sequence[str], seconds: float
+) -> None:
+    """Look at these events again after so many seconds."""
+    await connection.execute(_DEFER, process_run_id, billing_event_ids, seconds)
+
+
+async def decide(connection: Connection, process_run_id: str, entries: Sequence[LogEntry]) -> None:
+    """Write the results of a chunk of a locked run."""
+    await connection.execute(_DECIDE, process_run_id, *_columns(entries))
+
+
+async def leave_out(connection: Connection, process_run_id: str, billing_event_ids: Sequence[str]) -> None:
+    """Leave events out of a run that takes only what is eligible, as if they had not been selected."""
+    await connection.execute(_LEAVE_OUT, process_run_id, billing_event_ids)
+
+
+async def count(connection: Connection, process_run_id: str) -> tuple[int, int]:
+    """How many events the run has, and how many of them are pending."""
+    (row,) = await connection.fetch(_COUNT, process_run_id)
+    return row["total"], row["pending"]
+
+
+async def item_counts(connection: Connection, process_run_id: str) -> list[int]:
+    """How many items each of the run's events has."""
+    return [row["item_count"] for row in await connection.fetch(_ITEM_COUNTS, process_run_id)]
+
+
+async def read_log(
+    connection: Reader, process_run_id: str, *, result: str | None, after: int | None, limit: int
+) -> Sequence["asyncpg.Record"]:
+    """Rows of the log in order, after this place, at most `limit`."""
+    rows: list[Any] = await connection.fetch(_LOG, process_run_id, result, after, limit)
+    return rows
+
+
+def _columns(entries: Iterable[LogEntry]) -> tuple[list[Any], ...]:
+    listed = list(entries)
+    return (
+        [entry.billing_event_id for entry in listed],
+        [entry.result.value for entry in listed],
+        [entry.document_id for entry in listed],
+        [reason_bodies(entry.reasons) for entry in listed],
+    )

@@ -1,0 +1,86 @@
+"""Which billing events a selection stands for (contract.md section 2, `select`)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from accounting_connector.domain.grouping import Grouping
+from accounting_connector.store import process_run_events
+from accounting_connector.store.connection import Connection, Reader
+
+_RELEASED: Final = """
+event.stage = 'released' and not event.closed and event.withdrawal is null
+and not exists (select from live_documents as live where live.billing_event_id = event.billing_event_id)
+"""
+_AWAITING: Final = "event.stage in ('awaiting_release', 'queued')"
+
+# As far as SQL can tell; the rest is decided when the event is worked, and what is not eligible is left out then.
+_ELIGIBLE: Final = """
+event.account_id is not null and event.company_id is not null and event.billing_event_currency = event.currency
+and not exists (select from claims where claims.billing_event_id = event.billing_event_id)
+"""
+_FREEZE: Final = """
+insert into process_run_events (process_run_id, billing_event_id)
+select $1, billing_event_id from billing_events as event
+where {condition}
+order by case when $2 then account_id end, case when $2 then company_id end, case when $2 then currency end,
+  date, billing_event_id
+on conflict do nothing
+"""
+_SELECT: Final = """
+select billing_event_id from billing_events as event
+where {condition}
+order by date, billing_event_id
+limit $1
+"""
+_CONDITIONS: Final[Mapping[str, str]] = {
+    "project_id": "event.project_id = {}",
+    "account_id": "event.account_id = {}",
+    "currency": "event.currency = {}",
+    "batch_id": "event.batch_id = {}",
+    "date_from": "event.date >= {}::text::date",
+    "date_to": "event.date <= {}::text::date",
+}
+
+
+async def freeze_selection(
+    connection: Connection, process_run_id: str, selection: Mapping[str, Any], grouping: Grouping
+) -> None:
+    """Freeze what a process run is to work through.
+
+    Ids as given, duplicates once; batches, filters and what is eligible: what is released and has no live document,
+    by date, then id. Where the run groups by account, the events of one account, company and currency stand together.
+    """
+    if "billing_event_ids" in selection:
+        ids = selection["billing_event_ids"]
+        await process_run_events.freeze_ids(connection, process_run_id, ids, grouping)
+        return
+    condition, values = _condition(selection, _RELEASED, first_parameter=3)
+    by_account = grouping is Grouping.ACCOUNT
+    await connection.execute(_FREEZE.format(condition=condition), process_run_id, by_account, *values)
+
+
+async def select_ids(
+    connection: Reader, selection: Mapping[str, Any], *, waive_released: bool, limit: int
+) -> list[str] | None:
+    """The ids that a selection stands for now; None if they are more than `limit`.
+
+    `waive_released`: what awaits release is selected beside what is released.
+    """
+    if "billing_event_ids" in selection:
+        ids = list(dict.fromkeys(selection["billing_event_ids"]))
+    else:
+        stages = f"(({_RELEASED}) or {_AWAITING})" if waive_released else _RELEASED
+        condition, values = _condition(selection, stages, first_parameter=2)
+        rows = await connection.fetch(_SELECT.format(condition=condition), limit + 1, *values)
+        ids = [row["billing_event_id"] for row in rows]
+    return ids if len(ids) <= limit else None
+
+
+def _condition(selection: Mapping[str, Any], stages: str, *, first_parameter: int) -> tuple[str, list[Any]]:
+    if "batch_ids" in selection:
+        return f"event.batch_id = any(${first_parameter}::text[]) and {stages}", [selection["batch_ids"]]
+    if selection.get("eligible"):
+        return f"{stages} and {_ELIGIBLE}", []
+    given = {name: value for name, value in selection["filter"].items() if value is not None}
+    terms = [_CONDITIONS[name].format(f"${place}") for place, name in enumerate(given, first_parameter)]
+    return " and ".join([*terms, stages]), list(given.values())

@@ -1,0 +1,59 @@
+"""Commands for what is not known yet, until it is, or until their deadline (contract.md section 1)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from accounting_connector.store.connection import Connection
+from shared.database.unit_of_work import Cause
+
+_ADD: Final = """
+insert into waiting_commands (message_id, type, body, correlation_id, causation_id, traceparent, since, due_at)
+values ($1, $2, $3, $4, $5, $6, now() - make_interval(secs => $7), now() + make_interval(secs => $8))
+"""
+_TAKE: Final = """
+delete from waiting_commands where message_id = (
+  select message_id from waiting_commands where due_at <= now() order by due_at, message_id limit 1
+  for update skip locked)
+returning *, extract(epoch from now() - since)::float8 as waited_seconds
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingCommand:
+    """A command as it came, with the cause that its facts name, and how long it has waited so far (seconds)."""
+
+    message_id: str
+    type: str
+    body: Mapping[str, Any]
+    cause: Cause
+    waited_seconds: float
+
+
+async def add(connection: Connection, command: WaitingCommand, *, look_again_seconds: float) -> None:
+    """Keep a command until it is looked at again."""
+    await connection.execute(
+        _ADD,
+        command.message_id,
+        command.type,
+        command.body,
+        command.cause.correlation_id,
+        command.cause.causation_id,
+        command.cause.traceparent,
+        command.waited_seconds,
+        look_again_seconds,
+    )
+
+
+async def take(connection: Connection) -> WaitingCommand | None:
+    """Take the command that is due first; None if there is none. Skips what another worker holds."""
+    row = await connection.fetchrow(_TAKE)
+    if row is None:
+        return None
+    return WaitingCommand(
+        row["message_id"],
+        row["type"],
+        row["body"],
+        Cause(row["causation_id"], row["correlation_id"], row["traceparent"]),
+        row["waited_seconds"],
+    )

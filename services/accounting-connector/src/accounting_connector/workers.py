@@ -1,0 +1,60 @@
+"""What the accounting connector does in the background: each step is one transaction, shared among replicas."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from accounting_connector.handlers import auto_pass, commands, process_runs
+from accounting_connector.handlers.deployment import Deployment
+from accounting_connector.store import process_runs as stored_process_runs
+from shared.database.database import Database, is_transient
+from shared.database.unit_of_work import UnitOfWork
+from shared.workers import Worker
+
+IDLE_SECONDS: Final = 0.1
+PRUNE_SECONDS: Final = 3_600.0
+PRUNED_RUNS_MAX: Final = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+def workers(database: Database, deployment: Deployment, *, process_run_days: int) -> list[Worker]:
+    """The background work of the service."""
+    return [
+        Worker("process-runs", lambda: work_process_runs(database, deployment), idle_seconds=IDLE_SECONDS),
+        Worker("auto-pass", _step(database, deployment, auto_pass.work_due), idle_seconds=IDLE_SECONDS),
+        Worker(
+            "waiting-commands",
+            _step(database, deployment, commands.work_waiting),
+            idle_seconds=IDLE_SECONDS,
+        ),
+        Worker("prune-process-runs", lambda: _prune(database, process_run_days), idle_seconds=PRUNE_SECONDS),
+    ]
+
+
+async def work_process_runs(database: Database, deployment: Deployment) -> bool:
+    """Work a chunk of a process run; if the chunk cannot be done as a whole, event by event."""
+    try:
+        return await database.run(lambda work: process_runs.work_run(work, deployment))
+    except Exception as error:
+        if is_transient(error):
+            raise
+        log.exception("chunk of a process run failed, passing its events one by one")
+    return await database.run(lambda work: process_runs.work_run(work, deployment, one_by_one=True))
+
+
+def _step(
+    database: Database, deployment: Deployment, work_one: Callable[[UnitOfWork, Deployment], Awaitable[bool]]
+) -> Callable[[], Awaitable[bool]]:
+    async def step() -> bool:
+        return await database.run(lambda work: work_one(work, deployment))
+
+    return step
+
+
+async def _prune(database: Database, days: int) -> bool:
+    pruned = await database.run(
+        lambda work: stored_process_runs.prune(work.connection, days=days, rows_max=PRUNED_RUNS_MAX)
+    )
+    return pruned == PRUNED_RUNS_MAX
