@@ -58,8 +58,9 @@ class HealthRegistry:
 
     async def readiness(self) -> Readiness:
         """Ask all dependencies at the same time, each for at most CHECK_TIMEOUT_SECONDS."""
-        results = await asyncio.gather(*map(_result, self._checks.values()))
-        checks = dict(zip(self._checks, results, strict=True))
+        asked = dict(self._checks)  # a service that is starting adds checks meanwhile
+        results = await asyncio.gather(*map(_result, asked.values()))
+        checks = dict(zip(asked, results, strict=True))
         ready = all(result.ok for result in results)
         return Readiness(status="ready" if ready else "not_ready", checks=checks)
 
