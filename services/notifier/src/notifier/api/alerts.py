@@ -30,9 +30,12 @@ def alerts_router(database: Database, renderer: Renderer, feed: AlertFeed) -> AP
     """The calls about one's own alerts."""
     router = APIRouter(tags=["alerts"])
 
-    async def subscription(principal: MayRead) -> AsyncIterator[Subscription]:
+    async def subscription(
+        principal: MayRead, last_event_id: Annotated[str | None, Header(pattern=r"^[0-9]{1,18}$")] = None
+    ) -> AsyncIterator[Subscription]:
+        after = int(last_event_id) if last_event_id is not None else None
         try:
-            with feed.subscribe(own_addresses(principal)) as opened:
+            async with feed.subscribe(own_addresses(principal), after) as opened:
                 yield opened
         except TooManyStreamsError:
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
@@ -63,15 +66,13 @@ def alerts_router(database: Database, renderer: Renderer, feed: AlertFeed) -> AP
     @router.get("/alerts/stream", response_class=EventSourceResponse)
     async def stream_alerts(
         opened: Annotated[Subscription, Depends(subscription)],
-        last_event_id: Annotated[str | None, Header(pattern=r"^[0-9]{1,18}$")] = None,
     ) -> AsyncIterable[ServerSentEvent]:
         """One's alerts as they come, as events named `alert`; with `Last-Event-ID`, those after that one first.
 
         An alert that counts on comes again, with its new figures. The stream ends after a while: come again.
         """
         yield ServerSentEvent(comment="open", retry=_RECONNECT_MILLISECONDS)
-        after = int(last_event_id) if last_event_id is not None else None
-        async for alert in feed.alerts(opened, after):
+        async for alert in feed.alerts(opened):
             body = Alert.model_validate(alert_body(alert, renderer))
             yield ServerSentEvent(event="alert", id=str(alert.place), raw_data=body.model_dump_json())
 

@@ -12,7 +12,6 @@ from notifier.domain.retries import DeliveryStatus
 from notifier.mail.rendering import Renderer
 from notifier.store.alerts import StoredAlert
 from notifier.store.deliveries import StoredDelivery
-from shared.contracts.base import Closed
 from shared.http.pages import Page
 from shared.http.tokens import Principal
 
@@ -62,8 +61,10 @@ class DeliveryBody(BaseModel):
     sent_at: datetime | None
 
 
-class Preferences(Closed):
+class Preferences(BaseModel):
     """By which channels one wants to be told, by kind; null, or a kind that is not named: as the settings say."""
+
+    model_config = ConfigDict(extra="forbid")
 
     channels: dict[Kind, list[Channel] | None]
 

@@ -6,8 +6,8 @@ reader holds nobody up, and it does not matter which replica wrote an alert.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,9 +29,10 @@ class TooManyStreamsError(RuntimeError):
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """One stream: whose alerts it carries."""
+    """One stream: whose alerts it carries, and up to which place it has told of them."""
 
     addresses: frozenset[str]
+    place: int
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -44,15 +45,21 @@ class AlertFeed:
         self._place: int | None = None
         self._is_closing = False
 
-    @contextmanager
-    def subscribe(self, addresses: Collection[str]) -> Iterator[Subscription]:
-        """A stream of the alerts of these addresses, for as long as the block lasts. Raises TooManyStreamsError."""
-        subscription = Subscription(frozenset(addresses))
-        of_the_same = sum(each.addresses == subscription.addresses for each in self._subscriptions)
+    @asynccontextmanager
+    async def subscribe(self, addresses: Collection[str], after: int | None) -> AsyncIterator[Subscription]:
+        """A stream of the alerts of these addresses, for as long as the block lasts.
+
+        It begins after this place, with what comes from now on if it is None. Raises TooManyStreamsError.
+        """
+        known = frozenset(addresses)
+        of_the_same = sum(each.addresses == known for each in self._subscriptions)
         if len(self._subscriptions) >= STREAMS_MAX or of_the_same >= STREAMS_OF_ONE_MAX:
             raise TooManyStreamsError
+        subscription = Subscription(known, place=after or 0)
         self._subscriptions.add(subscription)
         try:
+            if after is None:
+                subscription.place = await newest_place(self._database.pool)
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
@@ -71,18 +78,17 @@ class AlertFeed:
         self._place = newest
         return False
 
-    async def alerts(self, subscription: Subscription, after: int | None) -> AsyncIterator[StoredAlert]:
-        """The alerts of a stream after this place, those that come from now on if it is None; ends by and by."""
-        place = await newest_place(self._database.pool) if after is None else after
+    async def alerts(self, subscription: Subscription) -> AsyncIterator[StoredAlert]:
+        """The alerts of a stream, first those that are there; ends by and by."""
         end = time.monotonic() + STREAM_SECONDS_MAX
         while not self._is_closing:
             subscription.woken.clear()
             alerts = await load_alerts_after(
-                self._database.pool, subscription.addresses, place, rows_max=PAGE_ALERTS
+                self._database.pool, subscription.addresses, subscription.place, rows_max=PAGE_ALERTS
             )
             for alert in alerts:
+                subscription.place = alert.place
                 yield alert
-                place = alert.place
             if len(alerts) < PAGE_ALERTS:
                 try:
                     async with asyncio.timeout(end - time.monotonic()):
