@@ -22,7 +22,7 @@ from fastapi import APIRouter
 from faststream.kafka import KafkaBroker
 
 from shared.database.database import Database
-from shared.http.application import create_application
+from shared.http.application import Application, create_application
 from shared.http.health import HealthRegistry
 from shared.http.idempotency import prune as prune_idempotency_keys
 from shared.http.server import serve
@@ -122,6 +122,21 @@ def make_producer(settings: ServiceSettings, *, service: str) -> AIOKafkaProduce
     )
 
 
+def make_application(
+    name: str, parts: Parts, *, database: Database, verifier: TokenVerifier, health: HealthRegistry
+) -> Application:
+    """The HTTP of a service."""
+    return create_application(
+        title=f"Sluice {name}",
+        version=version("sluice-shared"),
+        description=parts.description,
+        routers=parts.routers,
+        database=database,
+        verifier=verifier,
+        health=health,
+    )
+
+
 class Service:
     """One running service."""
 
@@ -158,14 +173,8 @@ class Service:
         settings = self._settings
         keys = SigningKeys(settings.oidc_issuer, settings.oidc_jwks_url)
         verifier = TokenVerifier(settings.oidc_issuer, settings.oidc_audience, keys)
-        application = create_application(
-            title=f"Sluice {self.name}",
-            version=version("sluice-shared"),
-            description=self._parts.description,
-            routers=self._parts.routers,
-            database=self._database,
-            verifier=verifier,
-            health=self._health,
+        application = make_application(
+            self.name, self._parts, database=self._database, verifier=verifier, health=self._health
         )
         await serve(application, settings.http_host, settings.http_port, self._stop)
 

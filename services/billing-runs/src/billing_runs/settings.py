@@ -1,7 +1,13 @@
 """The settings of the billing-runs service (contract.md section 4)."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from shared.settings import ServiceSettings
 
 
 class BillingRunsSettings(ServiceSettings):
     """What every service needs; the settings of runs are given with each of them."""
+
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8103
