@@ -74,8 +74,9 @@ def distinct_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
 def header_text(text: str, *, characters_max: int = HEADER_CHARACTERS_MAX) -> str:
     """The text as it may stand in a mail's header: one line, of at most `characters_max` characters.
 
-    Line ends, control and invisible characters become spaces, so that no text can begin another header.
+    Line ends, control and invisible characters become spaces, and what would be read as an encoded word (`=?…?=`,
+    which may stand for a line end) is broken up, so that no text can begin another header.
     """
     shown = "".join(" " if unicodedata.category(each) in _NOT_FOR_HEADERS else each for each in text)
-    words = " ".join(shown.split())
+    words = " ".join(shown.split()).replace("=?", "= ?")
     return words if len(words) <= characters_max else words[: characters_max - 1] + "…"

@@ -12,11 +12,11 @@ from typing import Final
 
 from notifier.domain.recipients import header_text, valid_address
 
-_LOCAL_ADDRESS: Final = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[a-z0-9.-]+"
-)
+_LOCAL_ADDRESS: Final = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _POLICY: Final = SMTP.clone(cte_type="7bit")
 """Seven bits, so that any server takes it: SMTP itself lets a mail have others only where both sides agree."""
+
+_NOT_FOR_BODIES: Final = {code: " " for code in range(32) if chr(code) not in "\n\t"}
 
 
 class UnsafeHeaderError(ValueError):
@@ -58,7 +58,8 @@ def compose_mail(
 ) -> bytes:
     """The mail of a delivery, with a Message-ID that is the same whenever it is sent.
 
-    Raises UnsafeHeaderError rather than write a header with a line end or another control character in it.
+    Raises UnsafeHeaderError rather than write a header with a line end or another control character in it, or one
+    that is read as two: Python decodes encoded words (`=?…?=`) that it is given, line ends among them.
     """
     mail = EmailMessage(policy=_POLICY)
     user, _, domain = _checked(recipient).rpartition("@")
@@ -72,9 +73,17 @@ def compose_mail(
     }
     for name, value in headers.items():
         mail[name] = value
-    mail.set_content(text)
-    mail.add_alternative(html, subtype="html")
-    return mail.as_bytes()
+    mail.set_content(text.translate(_NOT_FOR_BODIES))
+    mail.add_alternative(html.translate(_NOT_FOR_BODIES), subtype="html")
+    content = mail.as_bytes()
+    if _header_names(content) != mail.keys():
+        raise UnsafeHeaderError("a header would begin another one")
+    return content
+
+
+def _header_names(content: bytes) -> list[str]:
+    head = content.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    return [line.partition(b":")[0].decode("ascii") for line in head if not line.startswith((b" ", b"\t"))]
 
 
 def _checked(text: str) -> str:
