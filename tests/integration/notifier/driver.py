@@ -1,7 +1,7 @@
 """The notifier without its broker: facts and dead letters in, alerts, mails and facts out."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from aiokafka import ConsumerRecord
@@ -29,7 +29,7 @@ RECONCILIATION = "release.reconciliation.difference-found.v1"
 
 STEPS_MAX = 500
 
-Record = ConsumerRecord[bytes, bytes]
+Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
 
 
 def settings_of(smtp_url: str = "smtp://127.0.0.1:1", **given: Any) -> Settings:

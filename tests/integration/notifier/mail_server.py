@@ -109,6 +109,6 @@ class MailServer:
             (recipient,) = envelope.rcpt_tos
             self.taken.append(Taken(envelope.mail_from or "", str(recipient), content))
         if answer == DROP:
-            assert server.transport is not None
+            assert isinstance(server.transport, asyncio.WriteTransport)
             server.transport.abort()
         return answer

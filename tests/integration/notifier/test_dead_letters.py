@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from integration.notifier.driver import NotifierDriver, dead_letter, settings_of
+from integration.notifier.driver import NotifierDriver, Record, dead_letter, settings_of
 from integration.notifier.mail_server import MailServer
 from notifier.consumers import dead_letters_line
 from notifier.main import audiences_of
@@ -104,9 +104,9 @@ async def test_the_mail_waits_for_more_letters_and_tells_of_all_of_them(
     ],
 )
 async def test_a_letter_without_good_headers_is_counted_and_makes_no_other_letter(
-    notifier: NotifierDriver, record: object
+    notifier: NotifierDriver, record: Record
 ) -> None:
-    await notifier.take_dead_letters(record)  # type: ignore[arg-type]
+    await notifier.take_dead_letters(record)
     (alert,) = await notifier.alerts()
     assert alert["notice"]["counts"] == {"dead_letters": 1}
     assert await notifier.database.pool.fetchval("select count(*) from dead_letters") == 0

@@ -60,8 +60,7 @@ async def test_who_is_told(
 ) -> None:
     await notifier.take(fact(message_type, **fields))
     assert await notifier.told() == (alerts, mails)
-    position = await notifier.database.pool.fetchrow("select dead_letters from consumed_positions")
-    assert position["dead_letters"] == 0
+    assert await notifier.database.pool.fetchval("select dead_letters from consumed_positions") == 0
 
 
 async def test_settings_choose_which_job_ends_are_mailed(store: Database) -> None:
