@@ -33,6 +33,7 @@ _BATCH_SIZE_MIN: Final = 10
 _BATCH_SIZE_MAX: Final = 200
 # With a sixth of the events in a chunk, a culprit spoils one chunk of the job, and the others are released.
 _CHUNKS: Final = 6
+_FILE_WIDTH: Final = 200
 
 
 def demo(
@@ -75,7 +76,7 @@ def demo(
     if as_json:
         answer_json(report)
     else:
-        show(report, Console(highlight=False))
+        show(report, _console())
     if not report["ok"]:
         raise typer.Exit(EXIT_FAILED)
 
@@ -119,6 +120,12 @@ async def _play(system: System, feed: Feed, batch_size: int) -> dict[str, Any]:
     )
     report = await play(place, feed, batch_size=batch_size, say=say)
     return {**report, "infrastructure": system.summary()["infrastructure"]}
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    # Into a file or a pipe a table is written as wide as it is.
+    return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
 
 
 def _keep_logs(system: System, keep: Path | None) -> None:

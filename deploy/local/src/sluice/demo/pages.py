@@ -85,7 +85,7 @@ def _show_refused(report: Report, console: Console) -> None:
             refusal["billing_event_id"],
             refusal["by"],
             ", ".join(reason["code"] for reason in refusal["reasons"]),
-            "; ".join(reason["message"] for reason in refusal["reasons"])[:100],
+            " ".join(reason["message"] for reason in refusal["reasons"]),
         )
         for refusal in report.get("refused") or []
     ]

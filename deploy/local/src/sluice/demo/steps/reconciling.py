@@ -128,7 +128,7 @@ def _compare_intake(demo: Demo) -> list[str]:
     """What PSA sent is what is stored, and what is among the dead letters."""
     stored = set(demo.kafka.facts.billing_events)
     differences = [f"{event_id} is not stored" for event_id in sorted(demo.feed.events.keys() - stored)]
-    unplaced = len(demo.feed.poison) - len(demo.kafka.facts.dead_letters)
-    if unplaced:
-        differences.append(f"{unplaced} of {len(demo.feed.poison)} messages that cannot be read are nowhere")
+    aside, sent = len(demo.kafka.facts.dead_letters), len(demo.feed.poison)
+    if aside != sent:
+        differences.append(f"{aside} dead letters, of {sent} messages that cannot be taken")
     return differences
