@@ -16,7 +16,7 @@ from accounting_connector.api.answers import (
     json_response,
 )
 from accounting_connector.facts import format_instant, process_run_body
-from accounting_connector.handlers.deployment import LAG_SECONDS, Deployment
+from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.eligibility import validate_selection
 from accounting_connector.handlers.process_runs import run_asked_for, start_run
 from accounting_connector.store import process_run_events, process_runs
@@ -65,7 +65,7 @@ def process_runs_router(database: Database, deployment: Deployment, public_url: 
                 body,
                 starter={"user_id": principal.user_id, "email": principal.email},
                 cause=Cause(correlation_id=process_run_id),
-                unknown_wait_seconds=LAG_SECONDS,
+                unknown_wait_seconds=deployment.lag_seconds,
             )
             await start_run(work, run)
             return Answer(202, {**process_run_body(run), "links": _links(public_url, process_run_id)})

@@ -12,7 +12,7 @@ from accounting_connector.domain.claims import (
     decide_unclaim,
 )
 from accounting_connector.domain.reasons import Reason
-from accounting_connector.handlers.deployment import LAG_SECONDS, Deployment
+from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.store import billing_events, holdings
 from accounting_connector.store.billing_events import StoredEvent
 from accounting_connector.store.reason_bodies import reason_bodies
@@ -48,7 +48,7 @@ async def claim(
     events = await billing_events.lock_events(work.connection, command.billing_event_ids)
     if waits_for_events(command.billing_event_ids, events, deployment, waited_seconds):
         return False
-    if waited_seconds < LAG_SECONDS and any(e.stage in _NOT_YET_RELEASED for e in events.values()):
+    if waited_seconds < deployment.lag_seconds and any(e.stage in _NOT_YET_RELEASED for e in events.values()):
         # The run has read of their release; this line may not have yet.
         return False
     decision = decide_claim(

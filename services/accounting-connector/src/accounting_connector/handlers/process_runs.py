@@ -24,7 +24,7 @@ from accounting_connector.handlers.assessing import (
     assess_events,
     in_order_of_correction,
 )
-from accounting_connector.handlers.deployment import LAG_SECONDS, Deployment
+from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.passing import Passed, pass_events, publish_not_passed, terms_of
 from accounting_connector.store import billing_events, process_run_events, process_runs, selections
 from accounting_connector.store.billing_events import StoredEvent
@@ -173,7 +173,7 @@ async def _work_chunk(
     done = Passed()
     put_off: list[str] = []
     ready: list[StoredEvent] = []
-    lagging = {event.billing_event_id for event in chunk if event.waited_seconds < LAG_SECONDS}
+    lagging = {event.billing_event_id for event in chunk if event.waited_seconds < deployment.lag_seconds}
     for event in chunk:
         known = stored.get(event.billing_event_id)
         if known is not None and (

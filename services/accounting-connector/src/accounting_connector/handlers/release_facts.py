@@ -9,7 +9,7 @@ import orjson
 from accounting_connector.domain.billing_events import Stage
 from accounting_connector.domain.process_runs import ProcessRunKind
 from accounting_connector.handlers.auto_pass import Trigger, take_triggers
-from accounting_connector.handlers.deployment import LAG_SECONDS, Deployment
+from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.process_runs import start_run
 from accounting_connector.store import billing_events, release_jobs
 from accounting_connector.store.billing_events import ProjectedEvent
@@ -129,12 +129,12 @@ async def handle_release_facts(work: UnitOfWork, messages: Sequence[Message], de
     if news.jobs:
         for job in await release_jobs.advance(work.connection, news.jobs):
             if job.and_invoice:
-                await start_run(work, _second_stage(job, news.job_causes[job.job_id]))
+                await start_run(work, _second_stage(job, news.job_causes[job.job_id], deployment))
     if news.triggers:
         await take_triggers(work, deployment, news.triggers)
 
 
-def _second_stage(job: CountedJob, cause: Cause) -> ProcessRun:
+def _second_stage(job: CountedJob, cause: Cause, deployment: Deployment) -> ProcessRun:
     return ProcessRun(
         process_run_id=derived_id("process-run", job.job_id),
         kind=ProcessRunKind.RELEASE_AND_INVOICE,
@@ -142,7 +142,7 @@ def _second_stage(job: CountedJob, cause: Cause) -> ProcessRun:
         selection={"job_id": job.job_id},
         starter=job.starter,
         cause=cause,
-        unknown_wait_seconds=LAG_SECONDS,
+        unknown_wait_seconds=deployment.lag_seconds,
         job_id=job.job_id,
     )
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from accounting_connector.domain.grouping import Grouping
 from accounting_connector.domain.process_runs import LogEntry
-from accounting_connector.store.connection import Connection, Reader
+from accounting_connector.store.connection import Connection, Reader, json_list
 from accounting_connector.store.reason_bodies import reason_bodies
 
 # By account the events of one account, company and currency stand together, so that they can share documents.
@@ -156,5 +156,5 @@ def _columns(entries: Iterable[LogEntry]) -> tuple[list[Any], ...]:
         [entry.billing_event_id for entry in listed],
         [entry.result.value for entry in listed],
         [entry.document_id for entry in listed],
-        [reason_bodies(entry.reasons) for entry in listed],
+        [json_list(reason_bodies(entry.reasons)) for entry in listed],
     )

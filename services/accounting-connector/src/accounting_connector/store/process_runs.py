@@ -17,7 +17,7 @@ from accounting_connector.domain.process_runs import (
     ProcessRunStatus,
     Tally,
 )
-from accounting_connector.store.connection import Connection, Reader
+from accounting_connector.store.connection import Connection, Reader, json_list
 from accounting_connector.store.reason_bodies import reason_bodies, reasons_of
 from shared.database.unit_of_work import Cause
 from shared.money import format_number
@@ -238,8 +238,8 @@ def _row_of(run: ProcessRun) -> tuple[Any, ...]:
         tally.not_passed,
         tally.already_done,
         _totals_body(tally),
-        _first_reasons_body(tally),
-        list(run.additional_recipients),
+        json_list(_first_reasons_body(tally)),
+        json_list(run.additional_recipients),
         run.unknown_wait_seconds,
     )
 

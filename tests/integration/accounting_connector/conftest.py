@@ -1,0 +1,82 @@
+"""A database of the accounting connector, and one replica of it."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import httpx
+import pytest
+
+from integration.accounting_connector.driver import ConnectorDriver, account, company
+from integration.accounting_connector.http import client_for
+from shared.database.database import Database
+from support.databases import Databases, FreshDatabase
+from unit.shared.http.sample import Issuer
+
+_EMPTY = """
+do $$
+declare names text;
+begin
+  select string_agg(format('%I.%I', schemaname, tablename), ', ') into names
+  from pg_tables where schemaname = 'accounting_connector' and tablename <> 'schema_migrations';
+  execute 'truncate ' || names || ' restart identity';
+end $$
+"""
+
+
+@pytest.fixture(scope="session")
+def connector_database(databases: Databases) -> Iterator[FreshDatabase]:
+    """One database for all tests of the folder, which is quicker than one for each."""
+    made = databases.fresh("accounting-connector")
+    yield made
+    databases.drop(made)
+
+
+@pytest.fixture
+async def administrator(
+    connector_database: FreshDatabase,
+) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection that may do everything, on empty tables."""
+    connection = await asyncpg.connect(connector_database.administrator_url)
+    await connection.execute(_EMPTY)
+    await connection.execute("set search_path to accounting_connector")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def store(
+    connector_database: FreshDatabase, administrator: "asyncpg.Connection[asyncpg.Record]"
+) -> AsyncIterator[Database]:
+    """The service's pool on empty tables."""
+    store = Database(
+        connector_database.url,
+        schema=connector_database.schema,
+        application_name="tests",
+        connections_max=24,
+    )
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def connector(store: Database) -> ConnectorDriver:
+    """One replica with the default settings, which knows the account A-1 and the company C-UK."""
+    driver = ConnectorDriver(store)
+    await driver.reference(account(), company())
+    return driver
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Issuer:
+    """Who signs the tokens."""
+    issuer = Issuer()
+    issuer.add_key("one")
+    return issuer
+
+
+@pytest.fixture
+async def client(connector: ConnectorDriver, issuer: Issuer) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with all scopes of the service, on the same database."""
+    async with client_for(connector.database, issuer, connector.settings) as client:
+        yield client

@@ -1,0 +1,39 @@
+"""The connector's whole API on a database, called with tokens of a test's issuer."""
+
+import httpx
+
+from accounting_connector.main import compose
+from accounting_connector.settings import AccountingConnectorSettings
+from shared.database.database import Database
+from shared.http.application import Application, create_application
+from shared.http.health import HealthRegistry
+from shared.http.signing_keys import SigningKeys
+from shared.http.tokens import TokenVerifier
+from unit.shared.http.sample import AUDIENCE, ISSUER, Issuer
+
+SCOPES = "documents:read documents:write settings:write"
+
+
+def application_for(database: Database, issuer: Issuer, settings: AccountingConnectorSettings) -> Application:
+    """The application as the service makes it."""
+    keys = SigningKeys(ISSUER, f"{ISSUER}/jwks", fetch=issuer.fetch)
+    return create_application(
+        title="Accounting connector",
+        version="1.0.0",
+        description="",
+        routers=compose(settings)(database).routers,
+        database=database,
+        verifier=TokenVerifier(ISSUER, AUDIENCE, keys),
+        health=HealthRegistry(),
+    )
+
+
+def client_for(
+    database: Database, issuer: Issuer, settings: AccountingConnectorSettings, scopes: str = SCOPES
+) -> httpx.AsyncClient:
+    """A client with a token of these scopes; whatever escapes from the application fails the test."""
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(application_for(database, issuer, settings)),
+        base_url="http://accounting-connector",
+        headers={"Authorization": f"Bearer {issuer.token(scopes)}"},
+    )

@@ -1,0 +1,378 @@
+"""From released events to documents: auto-pass, process runs on demand, release and invoice."""
+
+import asyncpg
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from integration.accounting_connector.driver import (
+    ConnectorDriver,
+    account,
+    changed,
+    codes,
+    company,
+    event,
+    item,
+    job_completed,
+    registered,
+    released,
+    start,
+    start_ids,
+    words,
+)
+from shared.ids import derived_id
+
+
+async def test_a_single_auto_pass_event_is_passed_with_its_release(connector: ConnectorDriver) -> None:
+    await connector.release(released(event(auto_pass_to_accounting=True)))
+    facts = await connector.facts()
+    assert words(facts) == ["process-run.started", "validated", "process-run.completed"]
+    document, run = facts[1], facts[2]
+    assert document["number"] == "SIN-2026-000001"
+    assert document.key == document["document_id"]
+    assert document["account"]["address"]["city"] == "Hull"
+    assert document["starter"] == {"user_id": "u1", "email": "u1@example.com"}
+    assert (run["at_once"], run["kind"], run["status"]) == (True, "auto_pass", "completed")
+    assert run["totals"] == {"GBP": {"invoices": "100.00", "credit_notes": "0.00"}}
+
+
+async def test_an_event_without_the_flag_waits_to_be_asked_for(connector: ConnectorDriver) -> None:
+    await connector.release(released(event()))
+    await connector.settle()
+    assert await connector.facts() == []
+    await connector.command(start_ids("PR-1", "BE-1"))
+    await connector.settle()
+    assert words(await connector.facts()) == ["process-run.started", "validated", "process-run.completed"]
+
+
+async def test_an_event_that_its_company_flags_by_a_field(
+    connector: ConnectorDriver, client: httpx.AsyncClient
+) -> None:
+    await client.put("/companies/C-UK/settings", json={"auto_pass_field": "invoice_now"})
+    await connector.release(
+        released(event("BE-1", fields={"invoice_now": "true"})),
+        released(event("BE-2", fields={"invoice_now": False})),
+    )
+    documents = await connector.facts("validated")
+    assert [document["billing_event_ids"] for document in documents] == [["BE-1"]]
+
+
+async def test_a_large_auto_pass_event_goes_through_the_background(connector: ConnectorDriver) -> None:
+    items = [item(f"i{place}", "1.00") for place in range(201)]
+    await connector.release(released(event("BE-1", *items, auto_pass_to_accounting=True)))
+    assert words(await connector.facts()) == ["process-run.started"]
+    await connector.settle()
+    facts = await connector.facts()
+    assert words(facts) == ["process-run.started", "validated", "process-run.completed"]
+    assert facts[-1]["at_once"] is False
+    assert facts[1]["total_net"] == "201.00"
+
+
+async def test_an_event_becomes_eligible_by_a_later_fill(connector: ConnectorDriver) -> None:
+    bare = event(auto_pass_to_accounting=True, company_id=None)
+    await connector.release(released(bare))
+    await connector.settle()
+    assert await connector.facts() == []
+    await connector.release(changed(event(auto_pass_to_accounting=True), causation_id="fill-1"))
+    await connector.settle()
+    facts = await connector.facts()
+    assert words(facts) == ["process-run.started", "validated", "process-run.completed"]
+    assert facts[-1]["at_once"] is True
+
+
+async def test_events_of_one_fill_are_one_process_run(connector: ConnectorDriver) -> None:
+    ids = [f"BE-{place}" for place in range(5)]
+    for event_id in ids:
+        await connector.release(
+            changed(event(event_id, auto_pass_to_accounting=True), causation_id="project-2")
+        )
+    await connector.settle()
+    (completed,) = await connector.facts("process-run.completed")
+    assert (completed["invoices"], completed["at_once"]) == (5, False)
+    assert len(await connector.facts("validated")) == 5
+
+
+async def test_auto_pass_waits_for_the_account_to_arrive(store: object, connector: ConnectorDriver) -> None:
+    await connector.release(released(event(account_id="A-2", auto_pass_to_accounting=True)))
+    assert await connector.facts() == []
+    await connector.reference(account("A-2"))
+    await connector.settle()
+    assert words(await connector.facts("validated")) == ["validated"]
+
+
+async def test_auto_pass_events_of_a_job_are_one_process_run(connector: ConnectorDriver) -> None:
+    bodies = [event(f"BE-{place}", auto_pass_to_accounting=True) for place in range(4)]
+    await connector.release(*(released(body, job_id="J-1") for body in bodies[:2]))
+    await connector.step()
+    assert len(await connector.facts("validated")) == 2
+    assert await connector.facts("process-run.completed") == []
+    await connector.release(job_completed("J-1", 4, and_invoice=False))
+    await connector.step()
+    assert await connector.facts("process-run.completed") == []
+    await connector.release(*(released(body, job_id="J-1") for body in bodies[2:]))
+    await connector.settle()
+    (completed,) = await connector.facts("process-run.completed")
+    assert (completed["invoices"], completed["at_once"], completed["job_id"]) == (4, False, "J-1")
+
+
+async def test_a_job_with_one_auto_pass_event_is_told_at_once(connector: ConnectorDriver) -> None:
+    await connector.release(
+        released(event(auto_pass_to_accounting=True), job_id="J-1"),
+        released(event("BE-2"), job_id="J-1"),
+        job_completed("J-1", 2, and_invoice=False),
+    )
+    await connector.settle()
+    (completed,) = await connector.facts("process-run.completed")
+    assert (completed["at_once"], completed["invoices"]) == (True, 1)
+
+
+@pytest.mark.parametrize("order", ["counted last", "counted first", "counted between"])
+async def test_stage_two_waits_for_all_that_stage_one_released(
+    connector: ConnectorDriver, order: str
+) -> None:
+    facts = [released(event(f"BE-{place}"), job_id="J-1", and_invoice=True) for place in range(3)]
+    end = job_completed("J-1", 3)
+    place = {"counted last": 3, "counted first": 0, "counted between": 1}[order]
+    sequence = [*facts[:place], end, *facts[place:]]
+    for record in sequence[:-1]:
+        await connector.release(record)
+        await connector.settle()
+        assert await connector.facts() == []
+    await connector.release(sequence[-1])
+    await connector.settle()
+    (completed,) = await connector.facts("process-run.completed")
+    assert completed["process_run_id"] == derived_id("process-run", "J-1")
+    assert (completed["kind"], completed["invoices"]) == ("release_and_invoice", 3)
+    assert completed["starter"] == {"user_id": "u1", "email": "u1@example.com"}
+
+
+async def test_a_job_that_released_nothing_has_an_empty_second_stage(connector: ConnectorDriver) -> None:
+    await connector.release(job_completed("J-1", 0))
+    await connector.settle()
+    (completed,) = await connector.facts("process-run.completed")
+    assert (completed["invoices"], completed["not_passed"], completed["status"]) == (0, 0, "completed")
+
+
+async def test_auto_pass_leaves_what_release_and_invoice_takes(connector: ConnectorDriver) -> None:
+    body = event(auto_pass_to_accounting=True)
+    await connector.release(released(body, job_id="J-1", and_invoice=True), changed(body))
+    await connector.settle()
+    assert await connector.facts() == []
+    await connector.release(job_completed("J-1", 1))
+    await connector.settle()
+    assert [run["kind"] for run in await connector.facts("process-run.completed")] == ["release_and_invoice"]
+
+
+async def test_released_but_ineligible_is_an_error_of_the_second_stage(connector: ConnectorDriver) -> None:
+    await connector.release(
+        released(event("BE-1"), job_id="J-1", and_invoice=True),
+        released(event("BE-2", company_id=None), job_id="J-1", and_invoice=True),
+        job_completed("J-1", 2),
+    )
+    await connector.settle()
+    (not_passed,) = await connector.facts("not-passed")
+    assert (not_passed["billing_event_id"], codes(not_passed["reasons"])) == ("BE-2", ["company_missing"])
+    assert not_passed.key == "BE-2"
+    (completed,) = await connector.facts("process-run.completed")
+    assert completed["status"] == "completed_with_errors"
+    assert [first["billing_event_id"] for first in completed["first_reasons"]] == ["BE-2"]
+
+
+async def test_a_second_run_over_the_same_event_is_already_done(connector: ConnectorDriver) -> None:
+    await connector.release(released(event()))
+    await connector.command(start_ids("PR-1", "BE-1"), start_ids("PR-2", "BE-1"))
+    await connector.settle()
+    (document,) = await connector.facts("validated")
+    first, second = await connector.facts("process-run.completed")
+    assert (first["invoices"], first["already_done"]) == (1, 0)
+    assert (second["invoices"], second["already_done"], second["status"]) == (0, 1, "completed")
+    log = await connector.database.pool.fetch(
+        "select * from process_run_events where process_run_id = 'PR-2'"
+    )
+    assert [(row["result"], row["document_id"]) for row in log] == [("ok", document["document_id"])]
+    assert codes(log[0]["reasons"]) == ["already_done"]
+
+
+async def test_the_same_process_run_again_does_nothing(connector: ConnectorDriver) -> None:
+    await connector.release(released(event("BE-1")), released(event("BE-2")))
+    await connector.command(start_ids("PR-1", "BE-1"))
+    await connector.settle()
+    before = await connector.facts()
+    await connector.command(start_ids("PR-1", "BE-2"))
+    await connector.settle()
+    assert await connector.facts() == before
+
+
+async def test_messages_delivered_again_change_nothing(connector: ConnectorDriver) -> None:
+    records = [
+        released(event("BE-1", auto_pass_to_accounting=True)),
+        released(event("BE-2"), job_id="J-1", and_invoice=True),
+        job_completed("J-1", 1),
+    ]
+    command = start_ids("PR-1", "BE-1", "BE-2")
+    await connector.release(*records)
+    await connector.command(command)
+    await connector.settle()
+    before = await connector.facts()
+    assert len([fact for fact in before if fact.type.endswith("document.validated.v1")]) == 2
+    await connector.release(*records)
+    await connector.release(*reversed(records))
+    await connector.command(command, command)
+    await connector.settle()
+    assert await connector.facts() == before
+
+
+async def test_an_unknown_event_is_waited_for_then_not_found(
+    store: object, connector: ConnectorDriver
+) -> None:
+    patient = ConnectorDriver(connector.database, command_wait_seconds=0.3)
+    await patient.command(start_ids("PR-1", "BE-1", "BE-404"))
+    await patient.step()
+    assert await patient.facts("process-run.completed", "not-passed", "validated") == []
+    await patient.release(released(event("BE-1")))
+    await patient.settle()
+    (not_passed,) = await patient.facts("not-passed")
+    assert (not_passed["billing_event_id"], codes(not_passed["reasons"])) == ("BE-404", ["not_found"])
+    assert [document["billing_event_ids"] for document in await patient.facts("validated")] == [["BE-1"]]
+
+
+async def test_a_run_does_not_overtake_the_release_that_it_follows(connector: ConnectorDriver) -> None:
+    await connector.release(registered(event(stage="awaiting_release")))
+    await connector.command(start_ids("PR-1", "BE-1"))
+    await connector.step()
+    await connector.release(released(event()))
+    await connector.settle()
+    assert words(await connector.facts("validated", "not-passed")) == ["validated"]
+
+
+async def test_all_eligible_events_leaving_the_others_out(connector: ConnectorDriver) -> None:
+    await connector.release(
+        released(event("BE-1")),
+        released(event("BE-2", company_id=None)),
+        released(event("BE-3", item("i3", services_product=None))),
+        registered(event("BE-4", stage="awaiting_release")),
+        released(event("BE-5", date="2026-11-01")),
+    )
+    await connector.command(start("PR-1", select={"eligible": True}))
+    await connector.settle()
+    documents = await connector.facts("validated")
+    assert [document["billing_event_ids"] for document in documents] == [["BE-5"], ["BE-1"]]
+    assert await connector.facts("not-passed") == []
+    (completed,) = await connector.facts("process-run.completed")
+    assert (completed["status"], completed["not_passed"]) == ("completed", 0)
+
+
+async def test_batches_and_filters_stand_for_what_is_released(connector: ConnectorDriver) -> None:
+    await connector.release(
+        released(event("BE-1")),
+        released(event("BE-2", batch_id="BB-2")),
+        released(event("BE-3", date="2026-12-24")),
+        registered(event("BE-4", stage="awaiting_release")),
+    )
+    await connector.command(start("PR-1", select={"batch_ids": ["BB-2"]}))
+    await connector.settle()
+    in_december = {"project_id": "P-1", "date_from": "2026-12-01", "date_to": "2026-12-24"}
+    await connector.command(start("PR-2", select={"filter": in_december}))
+    await connector.settle()
+    documents = await connector.facts("validated")
+    assert [document["billing_event_ids"] for document in documents] == [["BE-2"], ["BE-3"]]
+
+
+async def test_one_bad_event_does_not_stop_the_others(
+    connector: ConnectorDriver, administrator: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await connector.release(*(released(event(f"BE-{place}")) for place in range(3)))
+    # Broken behind the service's back, so that only the making of its document finds out.
+    await administrator.execute(
+        """update billing_events set body = jsonb_set(body, '{items,0,quantity}', '"many"')
+        where billing_event_id = 'BE-1'"""
+    )
+    await connector.command(start_ids("PR-1", "BE-0", "BE-1", "BE-2"))
+    await connector.settle()
+    documents = await connector.facts("validated")
+    assert [document["billing_event_ids"] for document in documents] == [["BE-0"], ["BE-2"]]
+    (not_passed,) = await connector.facts("not-passed")
+    assert (not_passed["billing_event_id"], codes(not_passed["reasons"])) == ("BE-1", ["internal_error"])
+
+
+async def test_an_event_that_the_database_refuses_is_an_error_by_itself(
+    connector: ConnectorDriver, administrator: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await connector.release(*(released(event(f"BE-{place}")) for place in range(3)))
+    await administrator.execute(
+        "alter table document_lines add constraint poison check (billing_event_id <> 'BE-1')"
+    )
+    try:
+        with capture_logs():
+            await connector.command(start_ids("PR-1", "BE-0", "BE-1", "BE-2"))
+            await connector.settle()
+    finally:
+        await administrator.execute("alter table document_lines drop constraint poison")
+    documents = await connector.facts("validated")
+    assert [document["billing_event_ids"] for document in documents] == [["BE-0"], ["BE-2"]]
+    assert [document["number"] for document in documents] == ["SIN-2026-000001", "SIN-2026-000002"]
+    assert [fact["billing_event_id"] for fact in await connector.facts("not-passed")] == ["BE-1"]
+
+
+async def test_auto_pass_that_cannot_be_done_at_once_is_tried_event_by_event(
+    connector: ConnectorDriver, administrator: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await administrator.execute(
+        "alter table document_lines add constraint poison check (billing_event_id <> 'BE-1')"
+    )
+    records = [released(event(f"BE-{place}", auto_pass_to_accounting=True)) for place in range(3)]
+    try:
+        with capture_logs():
+            await connector.release(*records)
+            await connector.settle()
+    finally:
+        await administrator.execute("alter table document_lines drop constraint poison")
+    documents = await connector.facts("validated")
+    assert sorted(document["billing_event_ids"] for document in documents) == [["BE-0"], ["BE-2"]]
+    assert [fact["billing_event_id"] for fact in await connector.facts("not-passed")] == ["BE-1"]
+    assert await connector.dead_letters() == []
+
+
+async def test_a_correction_names_the_document_made_in_the_same_batch(connector: ConnectorDriver) -> None:
+    correction = event(
+        "BE-2", item("i2", "-40.00"), corrects_billing_event_id="BE-1", auto_pass_to_accounting=True
+    )
+    await connector.release(released(correction), released(event("BE-1", auto_pass_to_accounting=True)))
+    by_event = {document["billing_event_ids"][0]: document for document in await connector.facts("validated")}
+    assert by_event["BE-2"]["corrects_document_id"] == by_event["BE-1"]["document_id"]
+    assert (by_event["BE-2"]["kind"], by_event["BE-2"]["number"]) == ("sales_credit_note", "SCN-2026-000001")
+
+
+async def test_a_run_of_several_chunks_tells_of_its_progress(connector: ConnectorDriver) -> None:
+    ids = [f"BE-{place:03}" for place in range(450)]
+    await connector.release(*(released(event(event_id)) for event_id in ids))
+    await connector.command(start_ids("PR-1", *ids))
+    await connector.settle()
+    progressed = await connector.facts("process-run.progressed")
+    assert [fact["invoices"] for fact in progressed] == [200, 400]
+    (completed,) = await connector.facts("process-run.completed")
+    assert completed["totals"] == {"GBP": {"invoices": "45000.00", "credit_notes": "0.00"}}
+    numbers = [document["number"] for document in await connector.facts("validated")]
+    assert numbers == [f"SIN-2026-{place:06}" for place in range(1, 451)]
+
+
+async def test_recipients_of_the_companies_are_told(
+    connector: ConnectorDriver, client: httpx.AsyncClient
+) -> None:
+    await client.put("/companies/C-UK/settings", json={"additional_recipients": "a@x.example; b@x.example,"})
+    await connector.release(released(event(auto_pass_to_accounting=True)), released(event("BE-2")))
+    await connector.command(start_ids("PR-1", "BE-2"))
+    await connector.settle()
+    for completed in await connector.facts("process-run.completed"):
+        assert completed["additional_recipients"] == ["a@x.example", "b@x.example"]
+
+
+async def test_an_unknown_company_is_named_once_it_has_been_waited_for(connector: ConnectorDriver) -> None:
+    await connector.release(released(event(company_id="C-NEW")), released(event("BE-2", company_id="C-NIL")))
+    await connector.command(start_ids("PR-1", "BE-1", "BE-2"))
+    await connector.step()
+    await connector.reference(company("C-NEW"))
+    await connector.settle()
+    assert [document["company"]["id"] for document in await connector.facts("validated")] == ["C-NEW"]
+    (not_passed,) = await connector.facts("not-passed")
+    assert codes(not_passed["reasons"]) == ["company_missing"]
