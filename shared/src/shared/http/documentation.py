@@ -57,7 +57,8 @@ def _describe_streams(operation: dict[str, Any]) -> None:
         for media_type in response.get("content", {}).values():
             if "itemSchema" in media_type:
                 del media_type["itemSchema"]
-                media_type["schema"] = {"type": "string", "description": "server-sent events"}
+                # Without a type: readers of the document take it for that of the stream, or of each event.
+                media_type["schema"] = {"description": "server-sent events"}
 
 
 def add_docs_page(application: FastAPI) -> None:

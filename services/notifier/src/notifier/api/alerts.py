@@ -18,12 +18,16 @@ from shared.database.unit_of_work import UnitOfWork
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
 from shared.http.pages import PageRequest, pages_by
-from shared.http.problems import RETRY_AFTER_SECONDS, Problem, not_found
+from shared.http.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem, not_found
 from shared.http.tokens import Principal
 
 MayRead = Annotated[Principal, require("alerts:read")]
 
 _RECONNECT_MILLISECONDS: Final = 2_000
+_PROBLEM: Final = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_TOO_MANY: Final[dict[int | str, dict[str, Any]]] = {
+    429: {"description": "Too many streams are open", "content": _PROBLEM}
+}
 
 
 def alerts_router(database: Database, renderer: Renderer, feed: AlertFeed) -> APIRouter:
@@ -63,7 +67,7 @@ def alerts_router(database: Database, renderer: Renderer, feed: AlertFeed) -> AP
             "unread_count": await count_unread(database.pool, addresses),
         }
 
-    @router.get("/alerts/stream", response_class=EventSourceResponse)
+    @router.get("/alerts/stream", response_class=EventSourceResponse, responses=_TOO_MANY)
     async def stream_alerts(
         opened: Annotated[Subscription, Depends(subscription)],
     ) -> AsyncIterable[ServerSentEvent]:
