@@ -8,6 +8,7 @@ from release.domain.sources import CompanySource
 from release.handlers import write_back
 from release.handlers.arrival import take_billing_events
 from release.handlers.commands import Command, CommandHandler
+from release.handlers.lock_order import lock_ahead
 from release.handlers.sources import take_sources
 from release.handlers.waiting import keep_waiting, take_up
 from shared.contracts import topics
@@ -71,5 +72,11 @@ class Commands:
 
     async def _do(self, work: UnitOfWork, commands: Sequence[Command]) -> None:
         # In their order; neighbours of the same handler together, so that they cost a handful of statements.
-        for handler, group in groupby(commands, key=lambda command: self._handlers[command.type]):
-            await handler(work, list(group))
+        neighbours = [
+            (handler, list(group))
+            for handler, group in groupby(commands, key=lambda command: self._handlers[command.type])
+        ]
+        if len(neighbours) > 1:
+            await lock_ahead(work, commands)
+        for handler, group in neighbours:
+            await handler(work, group)

@@ -20,6 +20,7 @@ from release.store import event_changes, events, history
 from release.store.events import StoredEvent
 from release.store.history import HistoryEntry
 from release.store.known_sources import Sources, load_records, load_sources
+from release.store.locks import lock_events_only
 from shared.contracts.command_fields import FillFields
 from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.money import has_only_minor_units
@@ -90,7 +91,10 @@ async def change_by_hand(
     fact and in the history, where they are not the answer of a call.
     """
     outcomes: list[Outcome] = []
-    for each_once in _rounds(changes):
+    rounds = list(_rounds(changes))
+    if len(rounds) > 1:
+        await lock_events_only(work.connection, {change.billing_event_id for change in changes})
+    for each_once in rounds:
         outcomes += await _change_each_once(work, each_once, company_source, tells_refusals=tells_refusals)
     return outcomes
 

@@ -11,6 +11,7 @@ from release.domain.jobs import JobMode, in_order_found, in_order_given, is_done
 from release.domain.settings import ReleaseSettings
 from release.handlers.commands import Command, starter_of
 from release.handlers.job_work import QUICK, work_on
+from release.handlers.lock_order import lock_ahead
 from release.store import job_selections, jobs
 from release.store.connection import Reader
 from release.store.jobs import Job
@@ -71,6 +72,7 @@ async def start_jobs_on_command(
 
     The same job again changes nothing; its id with another request is bad input.
     """
+    await lock_ahead(work, commands)
     for command in commands:
         body: StartReleaseJob = command.body
         ask = JobAsk(body.job_id, body.mode, body.select, body.and_invoice, starter_of(body), command.cause)

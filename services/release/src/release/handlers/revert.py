@@ -11,6 +11,7 @@ from release.domain.revert import RevertPlan, plan_revert, refusals_by_caps
 from release.domain.stages import Stage
 from release.facts import reason_bodies
 from release.handlers.commands import Command, starter_of
+from release.handlers.lock_order import lock_ahead
 from release.handlers.publishing import publish_billing_event, publish_refused
 from release.store import event_changes, history
 from release.store.caps import lock_caps_of_events
@@ -38,6 +39,7 @@ class RevertAsk:
 
 async def revert_on_command(work: UnitOfWork, commands: Sequence[Command]) -> None:
     """Do `release.billing-event.revert.v1`, one after the other: reverts are rare."""
+    await lock_ahead(work, commands)
     for command in commands:
         body: RevertBillingEvent = command.body
         ask = RevertAsk(body.billing_event_id, body.cascade, starter_of(body), command.cause)
