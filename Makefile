@@ -50,8 +50,8 @@ demo: setup ## The whole system, a sample feed, the main job, and a report; ends
 	$(BIN)/sluice demo $(ARGS)
 
 .PHONY: bench
-bench: setup ## The benchmarks
-	$(BIN)/sluice bench $(ARGS)
+bench: setup ## The benchmarks, written to docs/benchmarks.md (ARGS for another choice)
+	$(BIN)/sluice bench $(or $(ARGS),--write docs/benchmarks.md)
 
 .PHONY: faults
 faults: setup ## The fault tests in their long form

@@ -4,7 +4,20 @@ import logging
 
 import typer
 
-from sluice.commands import dead_letters, demo, down, job, migrate, reconcile, release, run, token, topics, up
+from sluice.commands import (
+    bench,
+    dead_letters,
+    demo,
+    down,
+    job,
+    migrate,
+    reconcile,
+    release,
+    run,
+    token,
+    topics,
+    up,
+)
 
 app = typer.Typer(
     name="sluice",
@@ -24,6 +37,7 @@ app.add_typer(job.app, name="job")
 app.add_typer(run.app, name="run")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(reconcile.reconcile)
+app.command()(bench.bench)
 
 
 def main() -> None:

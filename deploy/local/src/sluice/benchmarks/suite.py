@@ -1,0 +1,76 @@
+"""Which benchmarks there are, and running them, each on servers of its own that keep what they commit."""
+
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import uvloop
+
+from sluice.benchmarks.figures import Result
+from sluice.benchmarks.latency import measure_latency
+from sluice.benchmarks.relay import measure_relay
+from sluice.benchmarks.servers import Servers
+from sluice.benchmarks.whole_way import measure_whole_way
+from sluice.infrastructure.say import Say
+from sluice.system import ANY_PORTS, System, take_system
+
+EVENTS_DEFAULT: Final = 50_000
+
+_MESSAGES_PER_EVENT: Final = 2
+_LATENCY_EVENTS_MAX: Final = 6_000
+
+
+def run_benchmarks(codes: Sequence[str], events: int, say: Say) -> list[Result]:
+    """Run these benchmarks, one after the other; `events` is the size of the largest."""
+    results = []
+    for code in codes:
+        say(f"{code} …")
+        with _fresh_system(say) as system:
+            results.append(BENCHMARKS[code](system, events))
+    return results
+
+
+@contextmanager
+def _fresh_system(say: Say) -> Iterator[System]:
+    with take_system(None, ports=ANY_PORTS, is_ephemeral=True, say=say) as system:
+        yield system
+
+
+def _stop_services(system: System) -> None:
+    for process in system.services.values():
+        process.stop()
+
+
+def _run(measuring: Coroutine[Any, Any, Result]) -> Result:
+    return uvloop.run(measuring)
+
+
+def _whole_way(system: System, events: int) -> Result:
+    return _run(measure_whole_way(system, events, settle=lambda: _stop_services(system)))
+
+
+def _relay(system: System, events: int) -> Result:
+    _stop_services(system)
+    servers = system.infrastructure
+    return _run(
+        measure_relay(
+            Servers(
+                servers.broker.bootstrap_servers,
+                is_idempotent=servers.broker.is_idempotent,
+                administrator_url=servers.database.administrator_url,
+            ),
+            events * _MESSAGES_PER_EVENT,
+        )
+    )
+
+
+def _latency(system: System, events: int) -> Result:
+    return _run(measure_latency(system, min(events, _LATENCY_EVENTS_MAX)))
+
+
+BENCHMARKS: Final[dict[str, Callable[[System, int], Result]]] = {
+    "P1": _whole_way,
+    "P4": _relay,
+    "P5": _latency,
+}
+"""By the numbers of the specification (quality.md, Speed)."""

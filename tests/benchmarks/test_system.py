@@ -1,0 +1,31 @@
+"""The benchmarks of the whole system run on a small feed, and give figures."""
+
+import pytest
+
+from sluice.benchmarks.latency import measure_latency
+from sluice.benchmarks.whole_way import measure_whole_way
+from sluice.system import System
+
+EVENTS = 60
+
+
+@pytest.mark.timeout(180)
+async def test_whole_way_is_measured_beside_the_rows_of_it(system: System) -> None:
+    settled = []
+    result = await measure_whole_way(system, EVENTS, settle=lambda: settled.append(True))
+    (measured,) = result.measured
+    assert settled == [True]
+    assert measured.figure.value > 0
+    assert measured.figure.limit is not None
+    assert measured.figure.limit > 0
+    assert {"release", "accounting-connector", "billing-runs", "notifier"} <= result.seconds_by_process.keys()
+    # The limit writes what every service stores of an event: at least its row, its items, its lines and its messages.
+    told = result.details["rows per event in the limit"]
+    for table in ("release.billing_events", "release.outbox", "accounting_connector.document_lines"):
+        assert table in told
+
+
+async def test_latency_is_measured(system: System) -> None:
+    result = await measure_latency(system, EVENTS)
+    median, ninety_ninth = (measured.figure.value for measured in result.measured)
+    assert 0 < median <= ninety_ninth
