@@ -56,10 +56,14 @@ async def look_at_dead_letters(demo: Demo) -> str:
 
 async def _compare_with_caught(demo: Demo, page: str) -> None:
     """What the mail server has is what the notifier says that it sent; nothing twice."""
-    told = _recipients(demo)
-    mails = await caught_mails(page)
-    caught = Counter(recipient for mail in mails for recipient in mail["recipients"])
-    demo.expect_same("mails caught", dict(caught), dict(told))
+
+    async def settled() -> list[dict[str, Any]]:
+        mails = await caught_mails(page)
+        caught = Counter(recipient for mail in mails for recipient in mail["recipients"])
+        return mails if caught == _recipients(demo) else []
+
+    # A mail is caught a moment before its fact is here.
+    mails = await demo.services.until(settled, what="as many mails caught as were told to be sent")
     ids = Counter([(await mail_message_id(page, mail["number"]), *mail["recipients"]) for mail in mails])
     demo.expect_same("mails sent twice", [twice for twice, count in ids.items() if count > 1], [])
     demo.found["mails"] = [
