@@ -10,7 +10,7 @@ import asyncpg
 from shared.database.migrations import role_of
 from sluice.databases import migrate_services
 from sluice.infrastructure.blocking import run_blocking
-from sluice.services import service_named
+from sluice.services import SERVICES, LocalService, service_named
 
 _PASSWORD: Final = "test"
 
@@ -35,28 +35,34 @@ class Databases:
     def fresh(self, service: str) -> FreshDatabase:
         """A new database in which only this service's schema is migrated."""
         if service not in self._templates:
-            self._templates[service] = self._make_template(service)
+            self._templates[service] = self._make_template(service, (service_named(service),))
         name = f"test_{secrets.token_hex(6)}"
         self._execute(f'create database "{name}" template "{self._templates[service]}"')
-        schema = service_named(service).module
-        return FreshDatabase(
-            name=name,
-            schema=schema,
-            url=self._address(name, user=role_of(schema), password=_PASSWORD),
-            administrator_url=self._address(name),
-        )
+        return self._seen_by(service_named(service), name)
+
+    def shared_by_all(self) -> dict[str, FreshDatabase]:
+        """A new database with the schemas of all services, as each of them sees it."""
+        name = self._make_template("all", SERVICES)
+        return {service.name: self._seen_by(service, name) for service in SERVICES}
 
     def drop(self, database: FreshDatabase) -> None:
         """Take it away, whoever is still connected."""
         self._execute(f'drop database if exists "{database.name}" with (force)')
 
-    def _make_template(self, service: str) -> str:
-        name = f"template_{service.replace('-', '_')}_{secrets.token_hex(4)}"
+    def _make_template(self, what: str, services: tuple[LocalService, ...]) -> str:
+        name = f"template_{what.replace('-', '_')}_{secrets.token_hex(4)}"
         self._execute(f'create database "{name}"')
-        known = service_named(service)
-        passwords = {role_of(known.module): _PASSWORD}
-        run_blocking(migrate_services(self._address(name), passwords, (known,)))
+        passwords = {role_of(service.module): _PASSWORD for service in services}
+        run_blocking(migrate_services(self._address(name), passwords, services))
         return name
+
+    def _seen_by(self, service: LocalService, name: str) -> FreshDatabase:
+        return FreshDatabase(
+            name=name,
+            schema=service.module,
+            url=self._address(name, user=role_of(service.module), password=_PASSWORD),
+            administrator_url=self._address(name),
+        )
 
     def _address(self, database: str, *, user: str | None = None, password: str | None = None) -> str:
         parts = urlsplit(self._administrator_url)

@@ -1,8 +1,11 @@
 """Settings that every service takes from its environment (contract.md section 4)."""
 
+import re
 import socket
 import sys
-from typing import Annotated, Literal, Self, TypeVar
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -19,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 Settings = TypeVar("Settings", bound="ServiceSettings")
 
 _HTTP_URL = TypeAdapter(AnyHttpUrl)
+_BROKER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):[0-9]{1,5}")
 
 
 def _known_time_zone(name: str) -> str:
@@ -34,6 +38,38 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _brokers(text: str) -> str:
+    if not all(_BROKER.fullmatch(part) for part in text.split(",")):
+        raise ValueError("should be host:port, several with commas")
+    return text
+
+
+def _database_address(url: SecretStr) -> SecretStr:
+    try:
+        scheme = urlsplit(url.get_secret_value()).scheme
+    except ValueError:
+        scheme = ""
+    if scheme not in {"postgresql", "postgres"}:
+        raise ValueError(
+            "should be the address of a PostgreSQL database, postgresql://user:password@host/name"
+        )
+    return url
+
+
+def _keys_address(url: str) -> str:
+    if urlsplit(url).scheme not in {"https", "http", "file"}:
+        raise ValueError("should be an https, http or file address")
+    return url
+
+
+def _file(path: str) -> str:
+    if not Path(path).is_file():
+        raise ValueError("is not a file")
+    return path
+
+
+File = Annotated[str, AfterValidator(_file)]
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 """A list in one environment variable, separated by commas; the field's own validator splits it."""
 
@@ -45,27 +81,27 @@ class ServiceSettings(BaseSettings):
         extra="ignore", case_sensitive=False, frozen=True, hide_input_in_errors=True
     )
 
-    kafka_bootstrap_servers: Annotated[str, Field(min_length=3, description="host:port, several with commas")]
+    kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)]
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     kafka_sasl_username: str | None = None
     kafka_sasl_password: SecretStr | None = None
-    kafka_ssl_cafile: str | None = None
-    kafka_ssl_certfile: str | None = None
-    kafka_ssl_keyfile: str | None = None
+    kafka_ssl_cafile: File | None = None
+    kafka_ssl_certfile: File | None = None
+    kafka_ssl_keyfile: File | None = None
     kafka_idempotent_producer: bool = True
     kafka_session_timeout_seconds: Annotated[int, Field(ge=6, le=1800)] = 45
-    database_url: SecretStr
+    database_url: Annotated[SecretStr, AfterValidator(_database_address)]
     database_connections_max: Annotated[int, Field(ge=2, le=50)] = 8
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)]
     instance_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = Field(
         default_factory=socket.gethostname
     )
-    oidc_issuer: str
-    oidc_audience: str = "sluice"
-    oidc_jwks_url: str | None = None
-    otel_exporter_otlp_endpoint: str | None = None
+    oidc_issuer: Annotated[str, Field(min_length=1)]
+    oidc_audience: Annotated[str, Field(min_length=1)] = "sluice"
+    oidc_jwks_url: Annotated[str, AfterValidator(_keys_address)] | None = None
+    otel_exporter_otlp_endpoint: Annotated[str, AfterValidator(_http_url)] | None = None
     public_url: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8101"
     support_contact: str = "your administrator"
     business_timezone: Annotated[str, AfterValidator(_known_time_zone)] = "UTC"

@@ -71,7 +71,10 @@ def issuer() -> Issuer:
 async def client(runs: Runs, issuer: Issuer) -> AsyncIterator[httpx.AsyncClient]:
     """The service's calls, by somebody who may everything here."""
     settings = BillingRunsSettings(
-        kafka_bootstrap_servers="none:1", database_url=SecretStr("none"), http_port=0, oidc_issuer="none"
+        kafka_bootstrap_servers="none:1",
+        database_url=SecretStr("postgresql://none"),
+        http_port=0,
+        oidc_issuer="none",
     )
     parts = compose(settings)(runs.database)
     application = sample_application(issuer, database=runs.database, routers=list(parts.routers))

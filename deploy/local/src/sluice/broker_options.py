@@ -13,7 +13,7 @@ def broker_options(bootstrap_servers: str) -> dict[str, Any]:
     settings = ServiceSettings(
         kafka_bootstrap_servers=bootstrap_servers,
         # Commands need neither a database nor an issuer to talk to a broker, the settings' class wants both.
-        database_url=SecretStr("none"),
+        database_url=SecretStr("postgresql://none"),
         oidc_issuer="none",
         http_port=0,
     )
