@@ -14,11 +14,15 @@ from unit.shared.http.sample import Issuer
 
 _EMPTY = """
 do $$
-declare names text;
+declare name text;
 begin
-  select string_agg(format('%I.%I', schemaname, tablename), ', ') into names
-  from pg_tables where schemaname = 'accounting_connector' and tablename <> 'schema_migrations';
-  execute 'truncate ' || names || ' restart identity';
+  for name in
+    select format('%I.%I', schemaname, tablename) from pg_tables
+    where schemaname = 'accounting_connector' and tablename <> 'schema_migrations'
+    order by tablename = 'companies'
+  loop
+    execute 'delete from ' || name;
+  end loop;
 end $$
 """
 
@@ -31,23 +35,20 @@ def connector_database(databases: Databases) -> Iterator[FreshDatabase]:
     databases.drop(made)
 
 
-@pytest.fixture
-async def administrator(
+@pytest.fixture(scope="session")
+async def opened_administrator(
     connector_database: FreshDatabase,
 ) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection that may do everything, on empty tables."""
+    """A connection that may do everything."""
     connection = await asyncpg.connect(connector_database.administrator_url)
-    await connection.execute(_EMPTY)
     await connection.execute("set search_path to accounting_connector")
     yield connection
     await connection.close()
 
 
-@pytest.fixture
-async def store(
-    connector_database: FreshDatabase, administrator: "asyncpg.Connection[asyncpg.Record]"
-) -> AsyncIterator[Database]:
-    """The service's pool on empty tables."""
+@pytest.fixture(scope="session")
+async def opened_store(connector_database: FreshDatabase) -> AsyncIterator[Database]:
+    """The service's pool."""
     store = Database(
         connector_database.url,
         schema=connector_database.schema,
@@ -57,6 +58,22 @@ async def store(
     await store.open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def administrator(
+    opened_administrator: "asyncpg.Connection[asyncpg.Record]",
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection that may do everything, on empty tables."""
+    await opened_administrator.execute(_EMPTY)
+    return opened_administrator
+
+
+@pytest.fixture
+def store(opened_store: Database, administrator: "asyncpg.Connection[asyncpg.Record]") -> Database:
+    """The service's pool on empty tables."""
+    del administrator
+    return opened_store
 
 
 @pytest.fixture

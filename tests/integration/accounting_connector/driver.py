@@ -91,7 +91,7 @@ def item(item_id: str = "i1", amount: str = "100.00", **fields: Any) -> dict[str
 def event(billing_event_id: str = "BE-1", *items: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """A released billing event as facts tell of it; one item of 100.00 where none is given."""
     listed = list(items) or [item(f"{billing_event_id}-i1")]
-    body = {
+    body: dict[str, Any] = {
         "billing_event_id": billing_event_id,
         "version": 1,
         "project_id": "P-1",
@@ -117,7 +117,7 @@ def registered(body: dict[str, Any]) -> Record:
 
 def changed(body: dict[str, Any], *, causation_id: str | None = None) -> Record:
     """The fact that an event has changed; `causation_id` is the act behind it."""
-    extensions = {} if causation_id is None else {"ce_causationid": causation_id}
+    extensions: dict[str, Any] = {} if causation_id is None else {"ce_causationid": causation_id}
     return message_record(CHANGED, {"billing_event": body, "starter": STARTER}, **extensions)
 
 

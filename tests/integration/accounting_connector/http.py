@@ -1,5 +1,7 @@
 """The connector's whole API on a database, called with tokens of a test's issuer."""
 
+from functools import cache
+
 import httpx
 
 from accounting_connector.main import compose
@@ -14,8 +16,9 @@ from unit.shared.http.sample import AUDIENCE, ISSUER, Issuer
 SCOPES = "documents:read documents:write settings:write"
 
 
+@cache
 def application_for(database: Database, issuer: Issuer, settings: AccountingConnectorSettings) -> Application:
-    """The application as the service makes it."""
+    """The application as the service makes it; made once for the same settings."""
     keys = SigningKeys(ISSUER, f"{ISSUER}/jwks", fetch=issuer.fetch)
     return create_application(
         title="Accounting connector",
