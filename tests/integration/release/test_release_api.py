@@ -237,7 +237,7 @@ async def test_validation_lists_what_a_job_would_refuse_and_does_nothing(
     assert [(each["billing_event_id"], each["reasons"][0]["code"]) for each in body["would_fail"]] == [
         ("BE-2", "cap_exceeded")
     ]
-    assert many.json() == {"checked": 0, "would_fail": [], "validated": False}
+    assert many.json() == {"checked": 0, "would_fail": [], "would_release": [], "validated": False}
     assert await api.driver.stage("BE-1") == "awaiting_release"
 
 

@@ -34,6 +34,8 @@ def job_body(job: Job, failures: Sequence[Mapping[str, Any]], public_url: str) -
     return {
         **job_fact_body(job, failures),
         "mode": job.mode,
+        "dry_run": job.dry_run,
+        "validated_by_job_id": job.validated_by_job_id,
         "done": job.done,
         "failure": job.failure,
         "created_at": instant("created_at"),

@@ -1,11 +1,11 @@
 """Release jobs: start, validate first, and look at how they fare (contract.md section 2)."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from release.api.billing_events import MayRead, MayRelease, starter_of
 from release.domain.jobs import JobStatus
@@ -17,7 +17,7 @@ from release.job_facts import FAILURES_SHOWN_MAX, job_body
 from release.store import jobs
 from release.store.connection import Reader
 from release.store.jobs import Job
-from shared.contracts.base import Closed, Id, UserId
+from shared.contracts.base import Closed, Id, UserId, field_error
 from shared.contracts.requests import ReleaseJobRequest
 from shared.contracts.selections import RequestSelect
 from shared.database.database import Database
@@ -25,7 +25,7 @@ from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.http.application import LARGE_BODY_BYTES_MAX
 from shared.http.idempotency import Answer, answer_once
 from shared.http.pages import Page, PageRequest, page_response, pages_by
-from shared.http.problems import Problem, not_found
+from shared.http.problems import FieldError, Problem, not_found, validation_failed
 from shared.ids import new_id
 
 JobId = Annotated[Id, Path(description="the job's id")]
@@ -36,6 +36,25 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"model": dict[str, JsonValue], "description": "Accepted"},
 }
 _PAGE: dict[int | str, dict[str, Any]] = {200: {"model": Page[dict[str, JsonValue]]}}
+
+
+class JobRequest(ReleaseJobRequest):
+    """The body of `POST /release-jobs`."""
+
+    dry_run: Annotated[
+        bool,
+        Field(description="Decide everything, do nothing: the log tells what would become of each event"),
+    ] = False
+    validated_by_job_id: Annotated[
+        Id | None,
+        Field(description="The dry run that the job was confirmed with; its verdicts go into the log"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _only_a_real_job_was_confirmed(self) -> Self:
+        if self.dry_run and self.validated_by_job_id is not None:
+            raise field_error(("validated_by_job_id",), "dry_run", "should not be given with dry_run")
+        return self
 
 
 class ValidationRequest(Closed):
@@ -57,8 +76,10 @@ def jobs_router(
         responses=_ACCEPTED,
         max_body_size=LARGE_BODY_BYTES_MAX,
     )
-    async def start_release_job(body: ReleaseJobRequest, request: Request, principal: MayRelease) -> Response:
-        """Release what is selected, in the background or, of mode `auto` and small enough, at once."""
+    async def start_release_job(body: JobRequest, request: Request, principal: MayRelease) -> Response:
+        """Release what is selected, in the background or, of mode `auto` and small enough, at once; or tell, as a dry
+        run, what that would do.
+        """
         job_id = new_id()
         ask = JobAsk(
             job_id,
@@ -68,9 +89,12 @@ def jobs_router(
             starter_of(principal),
             Cause(correlation_id=job_id),
             principal.projects,
+            body.dry_run,
+            body.validated_by_job_id,
         )
 
         async def action(work: UnitOfWork) -> Answer:
+            await _require_dry_run(work.connection, body.validated_by_job_id)
             job = await do_at_once(work, ask, settings)
             status = 202 if job is None else 200
             if job is None:
@@ -96,6 +120,7 @@ def jobs_router(
                 {"billing_event_id": billing_event_id, "reasons": reason_bodies(reasons)}
                 for billing_event_id, reasons in validation.would_fail.items()
             ],
+            "would_release": list(validation.would_release),
             "validated": validation.is_validated,
         }
 
@@ -137,12 +162,13 @@ def add_reading(router: APIRouter, database: Database, public_url: str) -> None:
         result: Annotated[jobs.ResultName | None, Query()] = None,
     ) -> dict[str, Any]:
         """What became of each event, in the order of the selection."""
-        if await jobs.load_job(database.pool, job_id) is None:
+        job = await jobs.load_job(database.pool, job_id)
+        if job is None:
             raise _job_not_found(job_id)
         after = page.after[0] if page.after is not None else 0
         rows = await jobs.load_log(
             database.pool,
-            job_id,
+            job,
             after_place=after if isinstance(after, int) else 0,
             result=result,
             rows_max=page.limit + 1,
@@ -166,6 +192,14 @@ async def _shown(connection: Reader, job_id: str, public_url: str) -> dict[str, 
     return job_body(job, failures, public_url)
 
 
+async def _require_dry_run(connection: Reader, job_id: str | None) -> None:
+    if job_id is None:
+        return
+    job = await jobs.load_job(connection, job_id)
+    if job is None or not job.dry_run:
+        raise validation_failed([FieldError("validated_by_job_id", "should be the id of a dry run")])
+
+
 def _job_not_found(job_id: str) -> Problem:
     return not_found(f"There is no release job {job_id}.")
 
@@ -177,5 +211,7 @@ def _log_entry(row: Any) -> dict[str, Any]:
         "document_id": row["document_id"],
         "new_billing_event_id": row["new_billing_event_id"],
         "reasons": row["reasons"] or [],
+        "expected": row["expected"],
+        "expected_reasons": row["expected_reasons"] or [],
         "time": None if row["decided_at"] is None else format_instant(row["decided_at"]),
     }

@@ -29,7 +29,10 @@ class OtherRequestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class JobAsk:
-    """A wish to release many events: by whom, how, and what the facts are to name."""
+    """A wish to release many events: by whom, how, and what the facts are to name.
+
+    `dry_run`: only to be told what would become of them. `validated_by_job_id`: the dry run that it was confirmed with.
+    """
 
     job_id: str
     mode: str
@@ -38,6 +41,8 @@ class JobAsk:
     starter: Mapping[str, Any] | None
     cause: Cause
     permitted_projects: frozenset[str] | None = None
+    dry_run: bool = False
+    validated_by_job_id: str | None = None
 
     @classmethod
     def quick(
@@ -85,7 +90,7 @@ async def start_jobs_on_command(
 async def accept_job(work: UnitOfWork, ask: JobAsk, settings: ReleaseSettings) -> Job:
     """Store a job and queue its events, locking them; gives the job that is there where it is asked for again.
 
-    Raises OtherRequestError.
+    A dry run queues nothing. Raises OtherRequestError.
     """
     known = await jobs.load_job(work.connection, ask.job_id)
     if known is not None:
@@ -93,6 +98,8 @@ async def accept_job(work: UnitOfWork, ask: JobAsk, settings: ReleaseSettings) -
             raise OtherRequestError("this job_id was used before for another request")
         return known
     billing_event_ids = await select_events(work.connection, ask.select)
+    if ask.dry_run:
+        return await _store(work, ask, billing_event_ids, settings)
     queued = await job_selections.queue_events(work.connection, ask.job_id, billing_event_ids)
     if ask.select.billing_event_ids is None:  # what another job has taken meanwhile awaits release no longer
         billing_event_ids = [each for each in billing_event_ids if each in queued]
@@ -140,7 +147,9 @@ async def _store(
         permitted_projects=ask.permitted_projects,
         correlation_id=ask.cause.correlation_id or ask.job_id,
         traceparent=ask.cause.traceparent,
-        process_run_id=derived_id("process-run", ask.job_id) if ask.and_invoice else None,
+        process_run_id=derived_id("process-run", ask.job_id) if ask.and_invoice and not ask.dry_run else None,
+        dry_run=ask.dry_run,
+        validated_by_job_id=ask.validated_by_job_id,
     )
     await jobs.insert_job(work.connection, job, ask.selection, billing_event_ids)
     return job

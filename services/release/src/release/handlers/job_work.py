@@ -13,10 +13,12 @@ from release.domain.jobs import ChunkDecision, JobStatus, decide_chunk, final_st
 from release.domain.release import Outcome, Refused, Split
 from release.domain.settings import Channel, OnCap, ReleaseRequest, ReleaseSettings
 from release.facts import reason_bodies
+from release.handlers.dry_run import keep_consumed, load_dry_state
 from release.handlers.release_many import Ask, Decided, write_decisions
 from release.handlers.release_state import ReleaseState, decide_with_ids, lock_state
 from release.job_facts import FAILURES_SHOWN_MAX, job_fact_body
 from release.store import job_selections, jobs
+from release.store.dry_runs import forget_consumed
 from release.store.jobs import Job, JobResult
 from shared import failpoints
 from shared.database.database import Database, is_transient
@@ -31,7 +33,7 @@ log = structlog.get_logger(__name__)
 async def work_on(work: UnitOfWork, job: Job, settings: ReleaseSettings) -> Job:
     """Do the next step of a job whose row is locked: start it, or decide a chunk; the last one ends it.
 
-    Locks the projects of the chunk's events, then the events. Gives the job as it stands then.
+    Locks the projects of the chunk's events, then the events; a dry run locks neither. Gives the job as it stands then.
     """
     if job.status is JobStatus.QUEUED:
         job = replace(job, status=JobStatus.RUNNING)
@@ -43,9 +45,15 @@ async def work_on(work: UnitOfWork, job: Job, settings: ReleaseSettings) -> Job:
         await jobs.save_job(work.connection, job)
         await _publish(work, "progressed", job)
     if job.done >= job.total:
-        job = replace(job, status=final_status(job.failed))
-        await jobs.save_job(work.connection, job)
-        await _publish(work, "completed", job)
+        job = await _end(work, replace(job, status=final_status(job.failed)))
+    return job
+
+
+async def _end(work: UnitOfWork, job: Job) -> Job:
+    if job.dry_run:
+        await forget_consumed(work.connection, job.job_id)
+    await jobs.save_job(work.connection, job)
+    await _publish(work, "completed", job)
     return job
 
 
@@ -69,13 +77,19 @@ async def _decide_next_chunk(work: UnitOfWork, job: Job, settings: ReleaseSettin
             taken_ids=state.taken_ids,
         )
 
-    state = await lock_state(work.connection, billing_event_ids)
+    if job.dry_run:
+        state = await load_dry_state(work.connection, billing_event_ids, job.job_id)
+    else:
+        state = await lock_state(work.connection, billing_event_ids)
     chunk = await decide_with_ids(work.connection, state, decide, lambda decision: decision.outcomes.values())
-    decided = [
-        Decided(Ask(billing_event_id, request, job.starter, job.cause, job.and_invoice), outcome)
-        for billing_event_id, outcome in chunk.outcomes.items()
-    ]
-    await write_decisions(work, state, decided)
+    if job.dry_run:
+        await keep_consumed(work.connection, job.job_id, chunk.outcomes.values())
+    else:
+        decided = [
+            Decided(Ask(billing_event_id, request, job.starter, job.cause, job.and_invoice), outcome)
+            for billing_event_id, outcome in chunk.outcomes.items()
+        ]
+        await write_decisions(work, state, decided)
     results = [_result_of(billing_event_id, outcome) for billing_event_id, outcome in chunk.outcomes.items()]
     await jobs.save_results(work.connection, job.job_id, results)
     return replace(
@@ -94,6 +108,8 @@ def _result_of(billing_event_id: str, outcome: Outcome) -> JobResult:
 
 
 async def _publish(work: UnitOfWork, what: str, job: Job) -> None:
+    if job.dry_run:  # whoever reads the facts of jobs counts releases, and makes documents of them
+        return
     failures: Sequence[dict[str, Any]] = ()
     if job.failed:
         failures = await jobs.load_failures(work.connection, job.job_id, failures_max=FAILURES_SHOWN_MAX)
@@ -141,6 +157,4 @@ async def fail_job(work: UnitOfWork, job_id: str, failure: str) -> None:
     if job is None or job.has_ended:
         return
     await job_selections.let_go_events(work.connection, job_id)
-    job = replace(job, status=JobStatus.FAILED, failure=failure)
-    await jobs.save_job(work.connection, job)
-    await _publish(work, "completed", job)
+    await _end(work, replace(job, status=JobStatus.FAILED, failure=failure))

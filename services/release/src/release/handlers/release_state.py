@@ -24,13 +24,15 @@ class ReleaseState:
     """Events and caps as they stand.
 
     `events` by id, unknown ones left out; `caps` by project; `record_versions` of the records that are known in a later
-    version than an item names; `taken_ids` in the lineages of those events that are to be split.
+    version than an item names; `taken_ids` in the lineages of those events that are to be split. `dry_run_job_id` where
+    it is a dry run's, for which the ids that it would have given are taken, too.
     """
 
     events: Mapping[str, StoredEvent]
     caps: Mapping[str, ProjectCap]
     record_versions: Mapping[RecordKey, int]
     taken_ids: AbstractSet[str] = field(default_factory=frozenset)
+    dry_run_job_id: str | None = None
 
     @property
     def billing_events(self) -> dict[str, BillingEvent]:
@@ -79,4 +81,5 @@ async def decide_with_ids(
     }
     if not root_ids:
         return decided
-    return decide(replace(state, taken_ids=await load_taken_ids(connection, root_ids)))
+    taken_ids = await load_taken_ids(connection, root_ids, dry_run_job_id=state.dry_run_job_id)
+    return decide(replace(state, taken_ids=taken_ids))

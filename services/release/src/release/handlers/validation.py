@@ -16,13 +16,14 @@ from shared.contracts.selections import SelectOf
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """How many events were checked, and those that would fail, in the order of the selection, each with why.
+    """How many events were checked, those that would fail, each with why, and the others, as they were selected.
 
     `is_validated` is false where there were too many to check.
     """
 
     checked: int
     would_fail: Mapping[str, tuple[Reason, ...]]
+    would_release: tuple[str, ...]
     is_validated: bool
 
 
@@ -37,7 +38,7 @@ async def validate_selection(
     """Decide a job's chunks as things stand, one after the other, without doing anything of it."""
     billing_event_ids = await select_events(connection, select)
     if len(billing_event_ids) > validation_limit:
-        return Validation(0, {}, is_validated=False)
+        return Validation(0, {}, (), is_validated=False)
     state = await load_state(connection, billing_event_ids)
     caps = state.caps
     request = ReleaseRequest(Channel.JOB, permitted_projects=permitted_projects)
@@ -58,4 +59,5 @@ async def validate_selection(
             for billing_event_id, outcome in decision.outcomes.items()
             if isinstance(outcome, Refused)
         }
-    return Validation(len(billing_event_ids), would_fail, is_validated=True)
+    would_release = tuple(each for each in billing_event_ids if each not in would_fail)
+    return Validation(len(billing_event_ids), would_fail, would_release, is_validated=True)

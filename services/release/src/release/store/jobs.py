@@ -14,12 +14,13 @@ from shared.database.unit_of_work import Cause
 
 _COLUMNS: Final = """
 job_id, mode, and_invoice, request_hash, status, starter, permitted_projects, correlation_id, traceparent,
-process_run_id, chunk_size, total, done, released, failed, failure, created_at, started_at, ended_at
+process_run_id, chunk_size, total, done, released, failed, failure, created_at, started_at, ended_at, dry_run,
+validated_by_job_id
 """
 _INSERT: Final = """
 insert into release_jobs (job_id, mode, and_invoice, selection, request_hash, status, starter, permitted_projects,
-  correlation_id, traceparent, process_run_id, chunk_size, total)
-values ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10, $11, $12)
+  correlation_id, traceparent, process_run_id, chunk_size, total, dry_run, validated_by_job_id)
+values ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10, $11, $12, $13, $14)
 on conflict do nothing returning true
 """
 _INSERT_EVENTS: Final = """
@@ -63,8 +64,11 @@ order by created_at desc, job_id desc limit $5
 """  # noqa: S608
 _LOG: Final = """
 select event.place, event.billing_event_id, event.result, event.new_billing_event_id, event.reasons,
-  event.decided_at, known.document_id
-from release_job_events as event left join billing_events as known using (billing_event_id)
+  event.decided_at, known.document_id, expected.result as expected, expected.reasons as expected_reasons
+from release_job_events as event
+left join billing_events as known using (billing_event_id)
+left join release_job_events as expected
+  on expected.job_id = $5 and expected.billing_event_id = event.billing_event_id
 where event.job_id = $1 and event.place > $2 and ($3::text is null or event.result = $3)
 order by event.place limit $4
 """
@@ -78,7 +82,8 @@ class Job:
 
     `mode` is `background`, `auto`, or `quick` for a quick action that its event's size made a job. `done` of `total`
     events are decided, in the order of the selection, in chunks of `chunk_size`. `failure` says why a failed job could
-    not be worked to its end.
+    not be worked to its end. Of a `dry_run`, `released` and `failed` count what would be; `validated_by_job_id` is the
+    dry run that a real job was confirmed with.
     """
 
     job_id: str
@@ -100,6 +105,8 @@ class Job:
     created_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    dry_run: bool = False
+    validated_by_job_id: str | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -143,6 +150,8 @@ async def insert_job(
         job.process_run_id,
         job.chunk_size,
         job.total,
+        job.dry_run,
+        job.validated_by_job_id,
     )
     if not inserted:
         raise asyncpg.SerializationError("another transaction has stored a job with this id")
@@ -213,10 +222,13 @@ async def load_jobs(
 
 
 async def load_log(
-    connection: Reader, job_id: str, *, after_place: int, result: ResultName | None, rows_max: int
+    connection: Reader, job: Job, *, after_place: int, result: ResultName | None, rows_max: int
 ) -> list["asyncpg.Record"]:
-    """Events of a job in the order of the selection, from the place after the given one, with what became of them."""
-    return await connection.fetch(_LOG, job_id, after_place, result, rows_max)
+    """Events of a job in the order of the selection, from the place after the given one, with what became of them.
+
+    Beside it stands what the dry run, if the job was confirmed with one, expected.
+    """
+    return await connection.fetch(_LOG, job.job_id, after_place, result, rows_max, job.validated_by_job_id)
 
 
 def _job_of(row: "asyncpg.Record") -> Job:

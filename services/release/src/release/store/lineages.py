@@ -17,6 +17,9 @@ cross join lateral (
   union all
   select billing_event_id from deleted_billing_events
   where billing_event_id >= first_id and billing_event_id < end_id
+  union all
+  select billing_event_id from dry_run_events
+  where job_id = $3 and billing_event_id >= first_id and billing_event_id < end_id
 ) as taken
 """
 _MEMBERS: Final = """
@@ -26,11 +29,17 @@ order by origin_id is not null, created_at, billing_event_id
 """
 
 
-async def load_taken_ids(connection: Reader, root_ids: Iterable[str]) -> set[str]:
-    """The event ids that exist, or were deleted before they came, under the prefixes of these lineages."""
+async def load_taken_ids(
+    connection: Reader, root_ids: Iterable[str], *, dry_run_job_id: str | None = None
+) -> set[str]:
+    """The event ids that exist, or were deleted before they came, under the prefixes of these lineages.
+
+    For a dry run also those that its splits would have given.
+    """
     prefixes = sorted({prefix for root_id in root_ids for prefix in lineage_prefixes(root_id)})
     ends = [prefix[:-1] + chr(ord(prefix[-1]) + 1) for prefix in prefixes]
-    return {row["billing_event_id"] for row in await connection.fetch(_TAKEN, prefixes, ends)}
+    rows = await connection.fetch(_TAKEN, prefixes, ends, dry_run_job_id)
+    return {row["billing_event_id"] for row in rows}
 
 
 async def load_lineage(connection: Connection, root_id: str) -> dict[str, LineageMember]:
