@@ -558,6 +558,13 @@ _RUN_AND_NOTIFIER_FACTS: Final[dict[str, Body]] = {
         "totals": {"GBP": "1000.00"},
         "reasons": [],
     },
+    "billing-runs.run.refused.v1": {
+        "run_id": "R-1",
+        "action": "process",
+        "reasons": [{"code": "run_disabled", "message": "The run is disabled.", "detail": {}}],
+        "document_id": None,
+        "starter": {"user_id": "u1", "email": "u1@example.com"},
+    },
     "billing-runs.run.step-started.v1": _STEP,
     "billing-runs.run.step-progressed.v1": _STEP,
     "billing-runs.run.step-completed.v1": {**_STEP, "done": 10, "ended_at": "2026-11-30T10:00:09Z"},

@@ -391,10 +391,9 @@ class Runs:
         )
         return [(row["message"], row["subject_id"]) for row in rows]
 
-    async def dead_letters(self) -> list[str]:
-        """Why records were put aside, in order."""
-        rows = await self.database.pool.fetch("select reason from dead_letters order by recorded_at")
-        return [row["reason"] for row in rows]
+    async def refusals(self) -> list[tuple[str, str]]:
+        """The commands that were refused, in order: the action and the code."""
+        return [(body["action"], body["reasons"][0]["code"]) for body in await self.facts("run.refused")]
 
     async def check_books(self, *run_ids: str) -> None:
         """Hold the claims against the fates that documents and reports give (domain.md section 6, point 4)."""

@@ -77,7 +77,7 @@ async def test_no_step_of_a_disabled_run_starts(runs: Runs) -> None:
 async def test_a_disabled_run_refuses_process_but_not_cancel(runs: Runs) -> None:
     await _reach(runs, 1)
     await runs.command(command("disable"), command("process"))
-    assert await runs.dead_letters() == ["the billing run refuses this command: run_disabled"]
+    assert await runs.refusals() == [("process", "run_disabled")]
 
     await runs.command(command("cancel", billing_events="reopen"))
     await runs.settle()
@@ -116,4 +116,4 @@ async def test_a_run_created_again_in_the_same_words_is_the_same_run(runs: Runs)
     await runs.command(create(grouping="account"))
 
     assert len(await runs.facts("run.created")) == 1
-    assert await runs.dead_letters() == ["the billing run refuses this command: already_exists"]
+    assert await runs.refusals() == [("create", "already_exists")]

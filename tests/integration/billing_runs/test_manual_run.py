@@ -255,19 +255,19 @@ async def test_a_command_waits_for_its_run_and_is_refused_in_the_end(
     patient = Runs(store, connector)
     await patient.know(event("BE-1"))
     await patient.command(command("process"))
-    assert await patient.dead_letters() == []
+    assert await patient.refusals() == []
     await patient.command(create())
     assert await patient.state() == ("creating_invoice_lines", "queued")
 
     hasty = Runs(store, connector, wait_seconds=0.0)
     await hasty.command(command("process", "R-9"))
     await hasty.database.run(hasty.commands.expire)
-    assert await hasty.dead_letters() == ["the command names a billing run that is not known"]
+    assert await hasty.refusals() == [("process", "not_found")]
 
 
 async def test_a_refused_command_is_told_and_not_tried_again(runs: Runs) -> None:
     await runs.command(create(), command("close", message_id="c-1"))
     await runs.command(command("close", message_id="c-1"))
 
-    assert await runs.dead_letters() == ["the billing run refuses this command: action_not_available"]
+    assert [code for _, code in await runs.refusals()] == ["action_not_available"]
     assert await runs.state() == ("new", "idle")

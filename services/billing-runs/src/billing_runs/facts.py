@@ -20,6 +20,15 @@ STEP_PROGRESSED = "billing-runs.run.step-progressed.v1"
 STEP_COMPLETED = "billing-runs.run.step-completed.v1"
 STEP_FAILED = "billing-runs.run.step-failed.v1"
 DOCUMENT_REVIEWED = "billing-runs.document.reviewed.v1"
+RUN_REFUSED = "billing-runs.run.refused.v1"
+
+_REFUSALS: Mapping[str, str] = {
+    "run_disabled": "The billing run is disabled.",
+    "action_not_available": "This action is not available as things stand.",
+    "step_running": "A step of the billing run is under way.",
+    "already_exists": "There is another billing run with this id.",
+    "not_found": "There is no billing run or document with this id.",
+}
 
 
 def format_instant(instant: datetime) -> str:
@@ -45,6 +54,20 @@ def run_body(run: StoredRun) -> dict[str, Any]:
         "quarantine_run_id": run.quarantine_run_id,
         "quarantine_of": run.quarantine_of,
         "starter": run.starter,
+    }
+
+
+def refused_body(
+    run_id: str, action: str, code: str, *, document_id: str | None, starter: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """A command, or one document of a review, that was refused."""
+    reason = {"code": code, "message": _REFUSALS.get(code, code), "detail": {}}
+    return {
+        "run_id": run_id,
+        "action": action,
+        "reasons": [reason],
+        "document_id": document_id,
+        "starter": starter,
     }
 
 

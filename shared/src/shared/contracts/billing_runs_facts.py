@@ -74,6 +74,18 @@ class RunStepFact(RunFact):
     first_reasons: Reasons = Field(default_factory=list, max_length=FIRST_MAX)
 
 
+class RunCommandRefused(Fact):
+    """`billing-runs.run.refused.v1`: a command, or for one document a review, that the run did not allow.
+
+    `action` is the command's (`process`, `review`, …); `document_id` is set where one document refused a review.
+    """
+
+    run_id: Id
+    action: Code
+    reasons: Reasons
+    document_id: Id | None = None
+
+
 class Finding(Reader):
     """What one rule found on one document."""
 

@@ -206,6 +206,7 @@ CATALOGUE: Final[Mapping[str, MessageType]] = MappingProxyType(
                 ("billing-runs.run.step-progressed.v1", billing_runs_facts.RunStepFact, "run_id"),
                 ("billing-runs.run.step-completed.v1", billing_runs_facts.RunStepFact, "run_id"),
                 ("billing-runs.run.step-failed.v1", billing_runs_facts.RunStepFact, "run_id"),
+                ("billing-runs.run.refused.v1", billing_runs_facts.RunCommandRefused, "run_id"),
                 ("billing-runs.document.reviewed.v1", billing_runs_facts.DocumentReviewed, "run_id"),
             ),
             _on(

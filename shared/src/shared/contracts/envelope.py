@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -23,6 +23,8 @@ Headers = Sequence[tuple[str, bytes | None]]
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _TRACEPARENT_LENGTH_MAX: Final = 255
 _INSTANT: Final = TypeAdapter[datetime](Instant)
+_JSON: Final = CONTENT_TYPE_JSON.encode()
+_STRUCTURED: Final = CONTENT_TYPE_STRUCTURED.encode()
 _REQUIRED: Final = ("specversion", "id", "source", "type")
 
 
@@ -43,10 +45,7 @@ class Envelope:
 def is_structured(headers: Headers) -> bool:
     """Whether the headers say that the value is a whole CloudEvent (structured mode)."""
     value = dict(headers).get("content-type")
-    return (
-        value is not None
-        and value[: len(CONTENT_TYPE_STRUCTURED)].lower() == CONTENT_TYPE_STRUCTURED.encode()
-    )
+    return value is not None and value != _JSON and value[: len(_STRUCTURED)].lower() == _STRUCTURED
 
 
 def parse_binary(headers: Headers) -> Envelope:
@@ -58,20 +57,24 @@ def parse_binary(headers: Headers) -> Envelope:
     found = dict(headers)
     if len(found) != len(headers):
         _refuse_twice(headers)
-    content_type = found.get("content-type")
-    if "content-type" in found:
-        _check_content_type(_text("content-type", content_type), "content-type")
-    attributes = {
-        name: _text(f"ce_{name}", found.get(f"ce_{name}"), f"ce_{name}" in found) for name in _REQUIRED
-    }
-    return _envelope(
-        attributes,
-        "ce_",
-        subject=_lenient(found.get("ce_subject")),
-        time=_lenient(found.get("ce_time")),
-        correlation_id=_lenient(found.get("ce_correlationid")),
-        causation_id=_lenient(found.get("ce_causationid")),
-        traceparent=_lenient(found.get("traceparent")),
+    if found.get("content-type", _JSON) != _JSON:
+        _check_content_type(_needed(found, "content-type"), "content-type")
+    specversion = _needed(found, "ce_specversion")
+    message_id, source, message_type = (
+        _needed(found, "ce_id"),
+        _needed(found, "ce_source"),
+        _needed(found, "ce_type"),
+    )
+    _check_needed("ce_", specversion, message_id, source, message_type)
+    return Envelope(
+        message_id,
+        source,
+        message_type,
+        _bounded(_lenient(found.get("ce_subject"))),
+        _moment(_lenient(found.get("ce_time"))),
+        _bounded(_lenient(found.get("ce_correlationid"))),
+        _bounded(_lenient(found.get("ce_causationid"))),
+        _trace(_lenient(found.get("traceparent"))),
     )
 
 
@@ -89,14 +92,16 @@ def parse_structured(headers: Headers, value: bytes | None) -> tuple[Envelope, d
             raise _refused(name, "is missing")
         if type(event[name]) is not str:
             raise _refused(name, "should be text")
-    envelope = _envelope(
-        {name: event[name] for name in _REQUIRED},
-        "",
-        subject=_if_text(event.get("subject")),
-        time=_if_text(event.get("time")),
-        correlation_id=_if_text(event.get("correlationid")),
-        causation_id=_if_text(event.get("causationid")),
-        traceparent=_lenient(dict(headers).get("traceparent")) or _if_text(event.get("traceparent")),
+    _check_needed("", event["specversion"], event["id"], event["source"], event["type"])
+    envelope = Envelope(
+        id=event["id"],
+        source=event["source"],
+        type=event["type"],
+        subject=_bounded(_if_text(event.get("subject"))),
+        time=_moment(_if_text(event.get("time"))),
+        correlation_id=_bounded(_if_text(event.get("correlationid"))),
+        causation_id=_bounded(_if_text(event.get("causationid"))),
+        traceparent=_trace(_lenient(dict(headers).get("traceparent")) or _if_text(event.get("traceparent"))),
     )
     return envelope, _structured_data(event)
 
@@ -119,34 +124,18 @@ def _structured_data(event: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _envelope(
-    attributes: dict[str, str],
-    prefix: str,
-    *,
-    subject: str | None,
-    time: str | None,
-    correlation_id: str | None,
-    causation_id: str | None,
-    traceparent: str | None,
-) -> Envelope:
-    if attributes["specversion"] != SPEC_VERSION:
+def _check_needed(prefix: str, specversion: str, message_id: str, source: str, message_type: str) -> None:
+    if specversion != SPEC_VERSION:
         raise _refused(f"{prefix}specversion", f"should be {SPEC_VERSION}")
-    for name, length_max in (
-        ("id", ATTRIBUTE_LENGTH_MAX),
-        ("type", ATTRIBUTE_LENGTH_MAX),
-        ("source", SOURCE_LENGTH_MAX),
+    for name, text, length_max in (
+        ("id", message_id, ATTRIBUTE_LENGTH_MAX),
+        ("type", message_type, ATTRIBUTE_LENGTH_MAX),
+        ("source", source, SOURCE_LENGTH_MAX),
     ):
-        _check_attribute(f"{prefix}{name}", attributes[name], length_max)
-    return Envelope(
-        id=attributes["id"],
-        source=attributes["source"],
-        type=attributes["type"],
-        subject=_bounded(subject),
-        time=_moment(time),
-        correlation_id=_bounded(correlation_id),
-        causation_id=_bounded(causation_id),
-        traceparent=_trace(traceparent),
-    )
+        if not 1 <= len(text) <= length_max:
+            raise _refused(f"{prefix}{name}", f"should have 1 to {length_max} characters")
+        if "\x00" in text:
+            raise _refused(f"{prefix}{name}", "should hold no NUL character")
 
 
 def _refused(name: str, message: str) -> ContractError:
@@ -160,22 +149,14 @@ def _refuse_twice(headers: Headers) -> None:
             raise _refused(name, "is given more than once")
 
 
-def _text(name: str, value: bytes | None, given: bool = True) -> str:
-    if not given:
-        raise _refused(name, "is missing")
+def _needed(found: Mapping[str, bytes | None], name: str) -> str:
+    value = found.get(name)
     if value is None:
-        raise _refused(name, "is null")
+        raise _refused(name, "is null" if name in found else "is missing")
     try:
         return value.decode()
     except UnicodeDecodeError:
         raise _refused(name, "is not UTF-8") from None
-
-
-def _check_attribute(name: str, text: str, length_max: int) -> None:
-    if not 1 <= len(text) <= length_max:
-        raise _refused(name, f"should have 1 to {length_max} characters")
-    if "\x00" in text:
-        raise _refused(name, "should hold no NUL character")
 
 
 def _check_content_type(content_type: object, name: str) -> None:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-import structlog
-
+from billing_runs import facts
 from billing_runs.domain.lifecycle import Action
 from billing_runs.domain.refusals import RefusalCode
 from billing_runs.handlers.actions import ActionRequest, act_on_run
@@ -14,13 +13,9 @@ from billing_runs.handlers.creation import RunExistsError, SettingsError, create
 from billing_runs.handlers.review import review_documents
 from billing_runs.store import runs, waiting_commands
 from shared.database.unit_of_work import UnitOfWork
-from shared.messaging import dead_letters
-from shared.messaging.message import Message, Refusal, decode
+from shared.messaging.message import Message, decode
 
-if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
-
-SERVICE: Final = "billing-runs"
+NOT_FOUND: Final = "not_found"
 CREATE: Final = "billing-runs.run.create.v1"
 REVIEW: Final = "billing-runs.documents.review.v1"
 ACTIONS: Final[Mapping[str, Action]] = {
@@ -34,8 +29,6 @@ ACTIONS: Final[Mapping[str, Action]] = {
 }
 HANDLED: Final = frozenset({CREATE, REVIEW, *ACTIONS})
 EXPIRED_MAX: Final = 100
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +79,17 @@ class Commands:
                 [{"field": each.field, "message": each.message} for each in error.problems],
             )
         except RunExistsError:
-            await refuse(work, message, "already_exists")
+            refuse(work, message, "already_exists")
         else:
             await self.take_waiting(work, body.run_id)
 
     async def _act(self, work: UnitOfWork, message: Message) -> None:
         body, cause = message.body, message.cause
         if message.type == REVIEW:
-            await review_documents(work, body.run_id, body, starter=starter_of(body), cause=cause)
+            results = await review_documents(work, body.run_id, body, starter=starter_of(body), cause=cause)
+            for result in results or ():
+                if result.code is not None:
+                    refuse(work, message, result.code, document_id=result.document_id)
             return
         request = ActionRequest(
             action=ACTIONS[message.type],
@@ -104,27 +100,31 @@ class Commands:
         )
         outcome = await act_on_run(work, body.run_id, request, cause)
         if isinstance(outcome, RefusalCode):
-            await refuse(work, message, outcome.value)
+            refuse(work, message, outcome.value)
 
     async def expire(self, work: UnitOfWork) -> bool:
         """Refuse commands whose run has not come in time; whether there may be more."""
         expired = await waiting_commands.take_expired(work.connection, limit=EXPIRED_MAX)
-        for record in expired:
-            await _put_aside(work, record, "not_found", "the command names a billing run that is not known")
+        for message in decode(expired, HANDLED).messages:
+            refuse(work, message, NOT_FOUND)
         return len(expired) == EXPIRED_MAX
 
 
-async def refuse(work: UnitOfWork, message: Message, code: str) -> None:
-    """Tell that a command was refused. Its id stays taken: delivered again, it is not tried again."""
-    await _put_aside(work, message.record, code, f"the billing run refuses this command: {code}")
+def refuse(work: UnitOfWork, message: Message, code: str, *, document_id: str | None = None) -> None:
+    """Tell that a command was refused, or of a review that one document refused it."""
+    body = facts.refused_body(
+        message.body.run_id,
+        action_of(message.type),
+        code,
+        document_id=document_id,
+        starter=starter_of(message.body),
+    )
+    work.publish(facts.RUN_REFUSED, message.body.run_id, body, message.cause)
 
 
-async def _put_aside(
-    work: UnitOfWork, record: "ConsumerRecord[bytes, bytes]", code: str, reason: str
-) -> None:
-    log.warning("command refused", code=code)
-    errors = [{"field": "run_id", "message": code}]
-    await dead_letters.write(work, SERVICE, [Refusal(record, reason, errors)])
+def action_of(message_type: str) -> str:
+    """What a command asks for, in the word of the actions bar: `process`, `create`, `review`, …"""
+    return message_type.split(".")[-2]
 
 
 def starter_of(body: Any) -> dict[str, Any] | None:
