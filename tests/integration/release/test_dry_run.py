@@ -35,7 +35,9 @@ select
 
 async def state(driver: ReleasingDriver) -> dict[str, Any]:
     """All that a dry run must leave as it is."""
-    return dict(await driver.database.pool.fetchrow(_STATE))
+    row = await driver.database.pool.fetchrow(_STATE)
+    assert row is not None
+    return dict(row)
 
 
 async def start(

@@ -1,8 +1,20 @@
 """The reconciliation says yes to good books, and finds every planted difference (domain.md section 6)."""
 
-from integration.release.driver import generated, item, project
+import asyncio
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from integration.release.driver import Fact, ReleaseDriver, generated, item, project
 from integration.release.http import Api
-from integration.release.releasing import capped_project, release, worth
+from integration.release.releasing import ReleasingDriver, capped_project, release, worth
+from release.handlers import reconciliation
+from release.handlers.reconciliation import reconciliation_step
+from release.store.reconciliation import CHECK_NAMES, Check, run_check
+from shared.database.database import Database
+
+DIFFERENCE = "release.reconciliation.difference-found.v1"
 
 
 async def test_books_balance_and_each_planted_difference_is_found(api: Api) -> None:
@@ -52,5 +64,122 @@ async def test_books_balance_and_each_planted_difference_is_found(api: Api) -> N
             assert not books["balanced"]
             assert found["differences"], check
             assert not found["balanced"]
-    told = [fact for fact in await api.driver.facts() if "reconciliation" in fact.type]
-    assert len(told) == len(planted)
+    told = [
+        (check["check"], tuple(sorted(difference.items())))
+        for fact in await differences(api.driver)
+        for check in fact["checks"]
+        for difference in check["differences"]
+    ]
+    assert {check for check, _ in told} == planted.keys()
+    assert len(told) == len(set(told))
+
+
+async def differences(driver: ReleaseDriver) -> list[Fact]:
+    """What operators were told, in order."""
+    return [fact for fact in await driver.facts() if fact.type == DIFFERENCE]
+
+
+async def reconcile_once(store: Database) -> None:
+    """Each check once, as the worker does them one by one."""
+    step = reconciliation_step(store, every_seconds=0)
+    for _ in CHECK_NAMES:
+        assert not await step(), "the worker waits after each check"
+
+
+async def put(store: Database, statement: str) -> None:
+    """Damage the books, or mend them."""
+    async with store.pool.acquire() as connection:
+        await connection.execute(statement)
+
+
+async def test_worker_tells_of_a_difference_once_until_it_is_gone(store: Database) -> None:
+    driver = ReleasingDriver(store)
+    await driver.know(
+        project(), worth("BE-1", "5.00"), project("P-2"), worth("BE-2", "5.00", project_id="P-2")
+    )
+    await driver.command(release("BE-1"))
+    await put(store, "update consumed_positions set applied = applied + next_offset")
+    await reconcile_once(store)
+    assert await differences(driver) == []
+
+    await put(store, "update project_totals set released = released - 1 where project_id = 'P-1'")
+    await reconcile_once(store)
+    (told,) = await differences(driver)
+    assert [(check["check"], check["balanced"]) for check in told["checks"]] == [
+        ("project_totals_match_ledger", False)
+    ]
+    await reconcile_once(store)
+    await reconciliation.reconcile(store)
+    assert len(await differences(driver)) == 1
+
+    # Its figures change, and another project joins it: only that is new.
+    await driver.command(release("BE-2"))
+    await put(store, "update project_totals set released = released - 1")
+    await reconcile_once(store)
+    (new,) = (await differences(driver))[1:]
+    assert [each["project_id"] for each in new["checks"][0]["differences"]] == ["P-2"]
+
+    await put(store, "update project_totals set released = 5")
+    await reconcile_once(store)
+    await put(store, "update project_totals set released = 4 where project_id = 'P-1'")
+    await reconcile_once(store)
+    assert len(await differences(driver)) == 3, "what was mended and comes again is told again"
+
+
+async def test_replicas_share_the_checks(store: Database) -> None:
+    """Four replicas, one round: each check is begun once."""
+    await reconciliation_step(store, every_seconds=60)()
+    await put(store, "update reconciliation_checks set checked_at = now() - interval '61 seconds'")
+    begun: list[str] = []
+
+    async def work(step: Any) -> None:
+        for _ in CHECK_NAMES:
+            await step()
+
+    async def noted(connection: Any, name: str) -> Check:
+        begun.append(name)
+        return await run_check(connection, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reconciliation, "run_check", noted)
+        await asyncio.gather(*(work(reconciliation_step(store, every_seconds=60)) for _ in range(4)))
+    assert sorted(begun) == sorted(CHECK_NAMES)
+
+
+async def test_service_that_starts_leaves_its_books_alone_for_a_while(store: Database) -> None:
+    await ReleasingDriver(store).know(project(), worth("BE-1", "5.00"))
+    await put(store, "update billing_events set item_count = 7")
+    step = reconciliation_step(store, every_seconds=60)
+    for _ in CHECK_NAMES:
+        assert not await step()
+    assert await differences(ReleasingDriver(store)) == []
+
+
+async def test_check_that_takes_too_long_is_given_up(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(connection: Any, name: str) -> Any:
+        assert await connection.fetchval("show max_parallel_workers_per_gather") == "0"
+        await connection.execute("set local statement_timeout = '10ms'")
+        await connection.execute("select pg_sleep(30)")
+
+    monkeypatch.setattr(reconciliation, "run_check", slow)
+    with capture_logs() as logs:
+        assert not await reconciliation_step(store, every_seconds=0)()
+    assert [entry["event"] for entry in logs] == ["check of the books took too long"]
+    assert await store.pool.fetchval("show statement_timeout") == "1min", "the option was the check's alone"
+
+
+async def test_running_check_holds_no_transaction_that_others_wait_for(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The completion of events waits for every transaction that writes; a check writes nothing."""
+    seen = []
+
+    async def look(connection: Any, name: str) -> Check:
+        seen.append(await connection.fetchval("select pg_current_xact_id_if_assigned()"))
+        return Check(name, ())
+
+    monkeypatch.setattr(reconciliation, "run_check", look)
+    assert not await reconciliation_step(store, every_seconds=0)()
+    assert seen == [None]

@@ -40,4 +40,4 @@ def test_every_command_and_all_that_psa_sends_is_handled(parts: Parts) -> None:
 def test_workers_have_names_of_their_own(parts: Parts) -> None:
     names = [worker.name for worker in parts.workers]
     assert sorted(set(names)) == sorted(names)
-    assert {"changes", "completions", "waiting commands", "jobs"} <= set(names)
+    assert {"changes", "completions", "waiting commands", "jobs", "reconciliation"} <= set(names)

@@ -10,7 +10,9 @@ from release.consumers import Commands, accounting_line, psa_line
 from release.handlers import by_hand, release_commands
 from release.handlers.completion import ChangeSpreader, complete_next
 from release.handlers.job_work import job_step
+from release.handlers.reconciliation import reconciliation_step
 from release.settings import Settings
+from release.store.reconciliation import CHECK_NAMES
 from shared.database.database import Database
 from shared.service import Compose, Parts, run_service
 from shared.settings import read_settings
@@ -49,6 +51,12 @@ def compose(settings: Settings) -> Compose:
                 Worker("completions", lambda: complete_next(database, source), idle_seconds=0.1),
                 Worker("waiting commands", lambda: commands.take_up_waiting(database), idle_seconds=0.25),
                 Worker("jobs", job_step(database, settings.release), idle_seconds=0.1),
+                Worker(
+                    "reconciliation",
+                    reconciliation_step(database, every_seconds=settings.reconciliation_seconds),
+                    # The checks are spread over the time in which each is to be done once.
+                    idle_seconds=settings.reconciliation_seconds / len(CHECK_NAMES),
+                ),
             ],
             description=DESCRIPTION,
         )
