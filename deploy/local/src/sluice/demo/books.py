@@ -61,6 +61,14 @@ def signed_total(document: Document) -> Decimal:
     return net if document["kind"] == _INVOICE else -net
 
 
+def released_totals(released: Iterable[Released]) -> dict[str, str]:
+    """What was released by currency."""
+    found: dict[str, Decimal] = defaultdict(Decimal)
+    for event in released:
+        found[event.project.currency] += event.amount
+    return {currency: written(amount, currency) for currency, amount in sorted(found.items())}
+
+
 def totals_by_currency(documents: Iterable[Document]) -> dict[str, dict[str, str]]:
     """Net, tax and gross totals of documents by currency and kind, and their signed net."""
     found: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))

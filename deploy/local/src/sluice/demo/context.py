@@ -25,6 +25,9 @@ class Demo:
     services: Services
     batch_size: int
     mail_page: str | None
+    is_fresh: bool = True
+    """Whether the system had no billing events before."""
+
     found: dict[str, Any] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
     stated: dict[str, str] = field(default_factory=dict)

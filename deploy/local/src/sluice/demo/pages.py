@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -45,6 +44,8 @@ def _show_released(report: Report, console: Console) -> None:
         for e in events
     ]
     _table(console, "Released", ("billing event", "project", "items", "amount"), rows)
+    for currency, amount in (report.get("released_totals") or {}).items():
+        console.print(Text(f"in all {_money(amount, currency)}"))
     jobs = [
         (
             job["job_id"],
@@ -76,7 +77,7 @@ def _show_split(report: Report, console: Console) -> None:
         told = (
             f"{crossed['released']} of {crossed['bookings']} released; {crossed['alert_recipient']} was told"
         )
-        console.print(Padding(Text(f"Threshold of {crossed['project_id']}: {told}"), (1, 0, 0, 0)))
+        console.print(Text(f"\nThreshold of {crossed['project_id']}: {told}"))
 
 
 def _show_refused(report: Report, console: Console) -> None:
@@ -188,9 +189,11 @@ def _table(
     every = list(rows)
     if not every:
         return
-    table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    console.print()
+    console.print(Text(title, style="bold"))
+    table = Table(*columns, box=None, pad_edge=False, header_style="dim", show_header=any(columns))
     for row in every[:rows_max]:
         table.add_row(*(Text("" if value is None else str(value)) for value in row))
-    console.print(Padding(table, (1, 0, 0, 0)))
+    console.print(table)
     if len(every) > rows_max:
         console.print(Text(f"… and {len(every) - rows_max} more", style="dim"))

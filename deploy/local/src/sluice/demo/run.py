@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rich.console import Console
+
 from sluice.client import CallError
 from sluice.demo.context import Demo
 from sluice.demo.feed import Feed
@@ -58,7 +60,7 @@ async def play(place: Place, feed: Feed, *, batch_size: int, say: Say) -> dict[s
     """Do every step and give the report. Raises DemoRefusedError if the system has had this feed before."""
     async with KafkaClient(place.kafka) as kafka, Services(place.urls, place.token) as services:
         demo = Demo(feed, kafka, services, batch_size, place.mail_page)
-        await _refuse_a_second_time(demo)
+        await _look_at_the_system(demo)
         steps = [await _do(demo, name, step, say) for name, step in STEPS.items()]
     books = demo.found.get("books") or {}
     is_balanced = bool(books) and all(report["balanced"] for report in books.values())
@@ -77,7 +79,8 @@ async def _do(demo: Demo, name: str, step: Step, say: Say) -> dict[str, Any]:
     started = time.perf_counter()
     differences_before = len(demo.differences)
     try:
-        told = await step(demo)
+        with Console(stderr=True).status(name):
+            told = await step(demo)
     except (CallError, WaitError) as error:
         told = str(error)
         demo.differences.append(f"{name}: {error}")
@@ -87,7 +90,10 @@ async def _do(demo: Demo, name: str, step: Step, say: Say) -> dict[str, Any]:
     return {"step": name, "ok": ok, "told": told, "seconds": round(seconds, 3)}
 
 
-async def _refuse_a_second_time(demo: Demo) -> None:
+async def _look_at_the_system(demo: Demo) -> None:
+    """Nothing would happen if the same feed were sent again. Raises DemoRefusedError then."""
+    page = await demo.services.get("release", "/billing-events", {"limit": 1})
+    demo.is_fresh = not page["items"]
     event_id = demo.feed.parts["quick"]
     try:
         await demo.services.get("release", f"/billing-events/{event_id}")

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sluice.demo.books import Check, Released, check_books, totals_by_currency
+from sluice.demo.books import Check, Released, check_books, released_totals, totals_by_currency
 from sluice.demo.context import Demo
 from sluice.demo.steps.passing import billed
 
@@ -31,6 +31,7 @@ async def reconcile(demo: Demo) -> str:
             )
         demo.expect(report["balanced"], f"the books of {name} do not balance")
     demo.found["released"] = [_shown(demo, event) for event in released]
+    demo.found["released_totals"] = released_totals(released)
     demo.found["documents"] = sorted(
         documents, key=lambda each: (each["company"]["id"], each["kind"], each["number"])
     )
