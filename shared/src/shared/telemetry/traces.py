@@ -4,7 +4,7 @@ A batch mixes records of many traces, so its one span has no parent among them b
 attributes in ALLOWED_ATTRIBUTES leave the process: ids, counts and states, never names, amounts or texts.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,6 +14,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
@@ -54,6 +55,9 @@ _TRACER: Final = trace.get_tracer("sluice")
 _MESSAGE_ID_HEADER: Final = "ce_id"
 _TRACE_HEADER: Final = "traceparent"
 
+_Link = tuple[str | None, Mapping[str, AttributeValue]]
+"""The trace context of a message, if it has one, and what the link says."""
+
 
 @dataclass(frozen=True, slots=True)
 class MessageLink:
@@ -85,11 +89,12 @@ class AllowedAttributesExporter(SpanExporter):
 def configure_traces(service: str, instance: str, *, endpoint: str | None) -> TracerProvider:
     """Set the process's tracer provider; spans are sent by OTLP over HTTP only if an endpoint is given.
 
-    Without one spans are still made, for their ids go into messages and logs. `endpoint` is the base address
-    in the setting OTEL_EXPORTER_OTLP_ENDPOINT (contract.md section 4).
+    Without one spans only have ids, which go into messages and logs, and record nothing. `endpoint` is the base
+    address in the setting OTEL_EXPORTER_OTLP_ENDPOINT (contract.md section 4).
     """
     provider = TracerProvider(
-        resource=Resource.create({"service.name": service, "service.instance.id": instance})
+        sampler=ALWAYS_OFF if endpoint is None else ALWAYS_ON,
+        resource=Resource.create({"service.name": service, "service.instance.id": instance}),
     )
     if endpoint is not None:
         exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
@@ -116,25 +121,11 @@ def process_span(
     `topic` is the topic, or the name of a line of several; `group` the consumer group. The first LINKS_MAX
     records that carry a trace are linked, with partition, offset and message id; UNLINKED_COUNT counts the rest.
     """
-    links: list[Link] = []
-    for record in records:
-        if len(links) == LINKS_MAX:
-            break
-        headers = {
-            name: value for name, value in record.headers if name in (_TRACE_HEADER, _MESSAGE_ID_HEADER)
-        }
-        if (context := _span_context(_text(headers.get(_TRACE_HEADER)))) is None:
-            continue
-        attributes: dict[str, AttributeValue] = {
-            "messaging.destination.partition.id": str(record.partition),
-            "messaging.kafka.offset": record.offset,
-        }
-        if (message_id := _text(headers.get(_MESSAGE_ID_HEADER))) is not None:
-            attributes["messaging.message.id"] = message_id
-        links.append(Link(context, attributes))
-    attributes = _batch_attributes("process", topic, len(records), len(links))
+    attributes = _batch_attributes("process", topic, len(records))
     attributes["messaging.consumer.group.name"] = group
-    with _span(f"process {topic}", SpanKind.CONSUMER, links, attributes) as span:
+    with _span(f"process {topic}", SpanKind.CONSUMER, attributes) as span:
+        if span.is_recording():
+            _link(span, map(_record_link, records), len(records))
         yield span
 
 
@@ -144,25 +135,43 @@ def send_span(topic: str, messages: Sequence[MessageLink]) -> Iterator[trace.Spa
 
     The messages keep their own trace context: whoever reads them continues their story, not the relay's.
     """
-    links: list[Link] = []
-    for message in messages:
-        if len(links) == LINKS_MAX:
-            break
-        if (context := _span_context(message.traceparent)) is not None:
-            links.append(Link(context, {"messaging.message.id": message.message_id}))
-    attributes = _batch_attributes("send", topic, len(messages), len(links))
-    with _span(f"send {topic}", SpanKind.PRODUCER, links, attributes) as span:
+    attributes = _batch_attributes("send", topic, len(messages))
+    with _span(f"send {topic}", SpanKind.PRODUCER, attributes) as span:
+        if span.is_recording():
+            links = (
+                (message.traceparent, {"messaging.message.id": message.message_id}) for message in messages
+            )
+            _link(span, links, len(messages))
         yield span
 
 
+def _record_link(record: "ConsumerRecord[bytes, bytes]") -> _Link:
+    headers = {name: value for name, value in record.headers if name in (_TRACE_HEADER, _MESSAGE_ID_HEADER)}
+    attributes: dict[str, AttributeValue] = {
+        "messaging.destination.partition.id": str(record.partition),
+        "messaging.kafka.offset": record.offset,
+    }
+    if (message_id := _text(headers.get(_MESSAGE_ID_HEADER))) is not None:
+        attributes["messaging.message.id"] = message_id
+    return _text(headers.get(_TRACE_HEADER)), attributes
+
+
+def _link(span: trace.Span, links: Iterable[_Link], message_count: int) -> None:
+    linked_count = 0
+    for traceparent, attributes in links:
+        if linked_count == LINKS_MAX:
+            break
+        if (context := _span_context(traceparent)) is not None:
+            span.add_link(context, attributes)
+            linked_count += 1
+    span.set_attribute(UNLINKED_COUNT, message_count - linked_count)
+
+
 @contextmanager
-def _span(
-    name: str, kind: SpanKind, links: Sequence[Link], attributes: Mapping[str, AttributeValue]
-) -> Iterator[trace.Span]:
+def _span(name: str, kind: SpanKind, attributes: Mapping[str, AttributeValue]) -> Iterator[trace.Span]:
     with _TRACER.start_as_current_span(
         name,
         kind=kind,
-        links=links,
         attributes=attributes,
         record_exception=False,
         set_status_on_exception=False,
@@ -175,14 +184,13 @@ def _span(
             raise
 
 
-def _batch_attributes(operation: str, topic: str, count: int, linked_count: int) -> dict[str, AttributeValue]:
+def _batch_attributes(operation: str, topic: str, count: int) -> dict[str, AttributeValue]:
     return {
         "messaging.system": "kafka",
         "messaging.operation.name": operation,
         "messaging.operation.type": operation,
         "messaging.destination.name": topic,
         "messaging.batch.message_count": count,
-        UNLINKED_COUNT: count - linked_count,
     }
 
 

@@ -13,6 +13,7 @@ from shared.telemetry.traces import (
     LINKS_MAX,
     UNLINKED_COUNT,
     MessageLink,
+    configure_traces,
     current_traceparent,
     process_span,
     send_span,
@@ -114,6 +115,15 @@ def test_a_send_is_linked_to_what_made_the_messages(spans: InMemorySpanExporter)
     ]
     assert span.attributes is not None
     assert span.attributes[UNLINKED_COUNT] == 1
+
+
+def test_without_an_endpoint_spans_have_ids_and_record_nothing(spans: InMemorySpanExporter) -> None:
+    tracer = configure_traces("tests", "tests-1", endpoint=None).get_tracer("tests")
+    with tracer.start_as_current_span("work") as span:
+        context = span.get_span_context()
+        assert not span.is_recording()
+        assert not context.trace_flags.sampled
+        assert f"{context.trace_id:032x}-{context.span_id:016x}" in (current_traceparent() or "")
 
 
 def test_only_listed_attributes_leave_the_process(spans: InMemorySpanExporter) -> None:
