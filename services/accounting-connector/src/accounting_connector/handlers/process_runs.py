@@ -106,10 +106,10 @@ async def work_run(work: UnitOfWork, deployment: Deployment, *, one_by_one: bool
     for part in [[event] for event in chunk] if one_by_one else [chunk] if chunk else []:
         run, decided = await _work_guarded(work, deployment, run, part, more_follow, guarded=one_by_one)
         entries += decided
-    total, pending = await process_run_events.count(work.connection, run.process_run_id)
+    pending = await process_run_events.has_pending(work.connection, run.process_run_id)
     # A run that collects a job's events is handed out with nothing to do only when no event of the job is missing.
-    if pending == 0 and not (run.collects_job and chunk):
-        run = await _ended(work, deployment, run, total)
+    if not pending and not (run.collects_job and chunk):
+        run = await _ended(work, deployment, run)
         publish_run(work, "completed", run)
     elif entries:
         publish_run(work, "progressed", run)
@@ -223,11 +223,11 @@ async def _leave_out_ineligible(
     return [event for event in events if event.stored.billing_event_id not in ineligible]
 
 
-async def _ended(work: UnitOfWork, deployment: Deployment, run: ProcessRun, total: int) -> ProcessRun:
+async def _ended(work: UnitOfWork, deployment: Deployment, run: ProcessRun) -> ProcessRun:
     at_once = run.at_once
-    if run.kind is ProcessRunKind.AUTO_PASS and total == 1:
-        # It collected the events of an act, and that was a single one.
-        items = await process_run_events.item_counts(work.connection, run.process_run_id)
+    if run.collects_job:
+        # Whether the events of the act were a single one is known only now.
+        items = await process_run_events.item_counts(work.connection, run.process_run_id, 2)
         at_once = is_passed_at_once(items, deployment.sync_item_limit)
     return replace(run, status=process_run_status(run.tally, pending=0), at_once=at_once)
 

@@ -56,13 +56,12 @@ where entry.process_run_id = $1 and entry.billing_event_id = decided.billing_eve
 _LEAVE_OUT: Final = """
 delete from process_run_events where process_run_id = $1 and billing_event_id = any($2::text[])
 """
-_COUNT: Final = """
-select count(*) as total, count(*) filter (where result = 'pending') as pending
-from process_run_events where process_run_id = $1
+_HAS_PENDING: Final = """
+select exists (select from process_run_events where process_run_id = $1 and result = 'pending')
 """
 _ITEM_COUNTS: Final = """
 select event.item_count from process_run_events as entry join billing_events as event using (billing_event_id)
-where entry.process_run_id = $1
+where entry.process_run_id = $1 limit $2
 """
 _LOG: Final = """
 select * from process_run_events
@@ -131,15 +130,15 @@ async def leave_out(connection: Connection, process_run_id: str, billing_event_i
     await connection.execute(_LEAVE_OUT, process_run_id, billing_event_ids)
 
 
-async def count(connection: Connection, process_run_id: str) -> tuple[int, int]:
-    """How many events the run has, and how many of them are pending."""
-    (row,) = await connection.fetch(_COUNT, process_run_id)
-    return row["total"], row["pending"]
+async def has_pending(connection: Connection, process_run_id: str) -> bool:
+    """Whether events of the run are still to be worked."""
+    found: bool = await connection.fetchval(_HAS_PENDING, process_run_id)
+    return found
 
 
-async def item_counts(connection: Connection, process_run_id: str) -> list[int]:
-    """How many items each of the run's events has."""
-    return [row["item_count"] for row in await connection.fetch(_ITEM_COUNTS, process_run_id)]
+async def item_counts(connection: Connection, process_run_id: str, limit: int) -> list[int]:
+    """How many items each of the run's events has, of at most `limit` events."""
+    return [row["item_count"] for row in await connection.fetch(_ITEM_COUNTS, process_run_id, limit)]
 
 
 async def read_log(
