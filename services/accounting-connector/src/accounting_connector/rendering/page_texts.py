@@ -1,0 +1,209 @@
+"""What a page says, as plain data: texts ready to be set, so that the template only places them.
+
+A text is a string, or `{"rtl": string}` where it is read from right to left.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import Final
+
+from iso3166 import countries_by_alpha2
+
+from accounting_connector.domain.companies import Address, Party
+from accounting_connector.domain.documents import DocumentLine
+from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.tax import TaxTotal
+from accounting_connector.rendering.fonts import FONTS, displayable
+from accounting_connector.rendering.model import Rendering, long_date
+from shared.money import ZERO, exact_sum, format_amount, format_number, minor_unit_digits
+
+Text = str | dict[str, str]
+Data = dict[str, object]
+
+_TITLES: Final = {
+    DocumentKind.SALES_INVOICE: "Invoice",
+    DocumentKind.SALES_CREDIT_NOTE: "Credit note",
+}
+_CATEGORIES: Final = {
+    "S": "Standard rate",
+    "Z": "Zero rated",
+    "E": "Exempt from tax",
+    "AE": "Reverse charge",
+    "G": "Export, not taxed",
+    "K": "Intra-community supply",
+    "L": "IGIC",
+    "M": "IPSI",
+    "O": "Not subject to tax",
+}
+_NUMBERS_SHOWN_MAX: Final = 5
+"""More billing events than these are counted, not named."""
+
+_PRODUCT_COLUMNS_MAX: Final = 40
+"""A longer name of a product does not stand beside the numbers, but below them."""
+
+_UNDIVIDED_LENGTH_MAX: Final = 600
+"""A line with more text than this may go on on the next page."""
+
+_ZERO_WIDTH_SPACE: Final = "\u200b"
+_FIGURE_SPACE: Final = "\u2007"
+_PUNCTUATION_SPACE: Final = "\u2008"
+_LONG_WORD: Final = re.compile(r"([^\s\u200b]{20})(?=[^\s\u200b])")
+_RIGHT_TO_LEFT: Final = frozenset({"R", "AL"})
+_STRONG: Final = frozenset({"L", *_RIGHT_TO_LEFT})
+
+
+def page_data(rendering: Rendering) -> Data:
+    """All that the template places, JSON through and through; amounts as they are read, in the document's currency."""
+    company = rendering.seller
+    return {
+        "fonts": [font.family for font in FONTS],
+        "title": _TITLES[rendering.kind],
+        "number": rendering.number,
+        "draft": rendering.is_draft,
+        "currency": rendering.currency,
+        "seller": _party(company),
+        "buyer": _party(rendering.buyer),
+        "facts": [[label, set_text(value)] for label, value in _facts(rendering)],
+        "lines": list(_lines(rendering)),
+        "taxes": [_tax(tax, rendering.currency) for tax in rendering.taxes],
+        "total_net": _amount(rendering.total_net, rendering.currency),
+        "total_tax": _amount(rendering.total_tax, rendering.currency),
+        "total_gross": _amount(rendering.total_gross, rendering.currency),
+        "total_label": "Total credited"
+        if rendering.kind is DocumentKind.SALES_CREDIT_NOTE
+        else "Total to pay",
+        "payment_terms": rendering.payment_terms,
+    }
+
+
+def set_text(text: str) -> Text:
+    """A text as the template sets it: only what the fonts can show, long words divisible, with its direction."""
+    shown = displayable(text)
+    if len(shown) > 20:
+        shown = _LONG_WORD.sub(rf"\1{_ZERO_WIDTH_SPACE}", shown)
+    if shown.isascii():
+        return shown
+    first = next((kind for kind in map(unicodedata.bidirectional, shown) if kind in _STRONG), "L")
+    return {"rtl": shown} if first in _RIGHT_TO_LEFT else shown
+
+
+def _party(party: Party) -> Data:
+    return {
+        "name": set_text(party.name or party.id),
+        "address": [set_text(line) for line in _address_lines(party.address)],
+        "tax_id": set_text(party.tax_id) if party.tax_id else None,
+    }
+
+
+def _address_lines(address: Address) -> Iterator[str]:
+    town = " ".join(part for part in (address.postcode, address.city) if part)
+    country = countries_by_alpha2.get(address.country or "")
+    name = country.apolitical_name if country else address.country
+    yield from (line for line in (address.line1, address.line2, town, address.region, name) if line)
+
+
+def _facts(rendering: Rendering) -> Iterator[tuple[str, str]]:
+    yield "Number", rendering.number
+    yield "Date", long_date(rendering.date)
+    if rendering.kind is DocumentKind.SALES_INVOICE:
+        yield "Due date", long_date(rendering.due_date)
+    yield "Customer", rendering.buyer.id
+    if rendering.preceding is not None:
+        yield "Corrects", f"{rendering.preceding.number} of {long_date(rendering.preceding.date)}"
+    if rendering.buyer_reference:
+        yield "Your reference", rendering.buyer_reference
+    if rendering.engagement:
+        yield "Engagement", rendering.engagement
+    ids = rendering.billing_event_ids
+    if len(ids) > _NUMBERS_SHOWN_MAX:
+        yield "Billing events", f"{len(ids)}"
+    else:
+        yield "Billing event" if len(ids) == 1 else "Billing events", ", ".join(ids)
+
+
+def _lines(rendering: Rendering) -> Iterator[Data]:
+    """Each line with the sum of the amounts so far; its numbers are filled up to the width of their columns."""
+    currency, lines = rendering.currency, rendering.lines
+    categories = {tax.category for tax in rendering.taxes}
+    named = categories - {"S"} if len(categories) > 1 else frozenset[str]()
+    places = _column(map(str, range(1, len(lines) + 1)), digits_min=2)
+    columns = zip(
+        _column((_number(line.quantity) for line in lines), digits_min=6),
+        _column((_unit_price(line, currency) for line in lines), digits_min=6),
+        _column((f"{_number(line.tax_rate)} %" for line in lines), digits_min=2),
+        _column((_amount(line.amount, currency) for line in lines), digits_min=8),
+        strict=True,
+    )
+    carried = ZERO
+    for line, place, numbers in zip(lines, places, columns, strict=True):
+        carried = exact_sum((carried, line.amount))
+        category = _CATEGORIES.get(line.tax_category, line.tax_category) if line.tax_category in named else ""
+        product, description = set_text(line.product), set_text(_description(line, category))
+        stands_beside = isinstance(product, str) and _columns_of(product) <= _PRODUCT_COLUMNS_MAX
+        yield {
+            "place": place,
+            "product": product if stands_beside else "",
+            "below": [text for text in ("" if stands_beside else product, description) if text],
+            "is_long": len(line.product) + len(line.description) > _UNDIVIDED_LENGTH_MAX,
+            "numbers": numbers,
+            "carried": _amount(carried, currency),
+        }
+
+
+def _columns_of(text: str) -> int:
+    """How wide a text is, roughly, in Latin characters."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def _description(line: DocumentLine, category: str) -> str:
+    """The description where it says more than the product, and the tax category where lines differ in it."""
+    own = "" if line.description == line.product else line.description
+    return " · ".join(part for part in (own, category) if part)
+
+
+def _column(numbers: Iterable[str], *, digits_min: int) -> list[str]:
+    """Numbers of one width, by blanks that are as wide as a digit or a point: set flush left, they align right."""
+    shown = list(numbers)
+    marks = [sum(map(number.count, ",.")) for number in shown]
+    digits = [len(number) - count for number, count in zip(shown, marks, strict=True)]
+    widest_digits, widest_marks = max(*digits, digits_min), max(marks)
+    return [
+        f"{_FIGURE_SPACE * (widest_digits - digit_count)}{_PUNCTUATION_SPACE * (widest_marks - mark_count)}{number}"
+        for number, digit_count, mark_count in zip(shown, digits, marks, strict=True)
+    ]
+
+
+def _tax(tax: TaxTotal, currency: str) -> Data:
+    category = _CATEGORIES.get(tax.category, tax.category)
+    return {
+        "category": set_text(f"{category}: {tax.reason}" if tax.reason else category),
+        "rate": f"{_number(tax.rate)} %",
+        "taxable": _amount(tax.taxable, currency),
+        "tax": _amount(tax.tax, currency),
+    }
+
+
+def _amount(amount: Decimal, currency: str) -> str:
+    return _grouped(format_amount(amount, currency))
+
+
+def _unit_price(line: DocumentLine, currency: str) -> str:
+    """At least the currency's decimals, and as many more as the price has."""
+    digits = minor_unit_digits(currency)
+    whole, _, fraction = _number(line.unit_price).partition(".")
+    fraction = fraction.ljust(digits, "0")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+def _number(number: Decimal) -> str:
+    text = format_number(number)
+    return _grouped(text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+def _grouped(text: str) -> str:
+    """A number with its thousands set apart by commas, and a true minus."""
+    whole, point, fraction = text.removeprefix("-").partition(".")
+    sign = "\N{MINUS SIGN}" if text.startswith("-") else ""
+    return f"{sign}{int(whole):,}{point}{fraction}"

@@ -1,0 +1,154 @@
+"""A bounded number of processes that make files, used from asyncio: many documents at a time, each on its own.
+
+A process that dies or takes too long is one document's failure: it is replaced, the others go on. Each is replaced
+after a number of documents anyway, since compilers keep what they have seen.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import pickle
+import sys
+from dataclasses import dataclass
+from typing import Final, Self
+
+from accounting_connector.domain.reasons import Reason
+from accounting_connector.rendering import worker
+from accounting_connector.rendering.model import NotRenderedError, Rendering
+from shared import failpoints
+from shared.contracts.command_fields import FileFormat
+
+DOCUMENTS_PER_PROCESS_MAX: Final = 500
+SECONDS_PER_DOCUMENT_MAX: Final = 60.0
+MEMORY_BYTES_MAX: Final = 2 * 1024**3
+"""Address space of a process; what it really uses is far less."""
+
+FILE_BYTES_MAX: Final = 256 * 1024**2
+
+_INHERITED: Final = ("PATH", "PYTHONPATH", "LANG", "SYSTEMROOT")
+"""All that a process gets of the service's environment, which holds its secrets."""
+
+
+@dataclass(slots=True, eq=False)
+class _Process:
+    process: asyncio.subprocess.Process
+    documents: int = 0
+
+    async def ask(self, request: bytes) -> tuple[bytes, bytes]:
+        """The answer's letter and body; raises asyncio.IncompleteReadError or ConnectionError if the process dies."""
+        standard_input, standard_output = self.process.stdin, self.process.stdout
+        assert standard_input is not None
+        assert standard_output is not None
+        self.documents += 1
+        standard_input.write(worker.REQUEST.pack(len(request)) + request)
+        failpoints.hit(failpoints.RENDERING)
+        await standard_input.drain()
+        kind, length = worker.ANSWER.unpack(await standard_output.readexactly(worker.ANSWER.size))
+        if length > FILE_BYTES_MAX:
+            raise ConnectionError("the answer is longer than any file")
+        return kind, await standard_output.readexactly(length)
+
+    async def end(self) -> None:
+        """Kill it, and wait until it has gone."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+
+
+class RenderingWorkers:
+    """Makes files in up to `processes` processes, started when they are first needed.
+
+    An asynchronous context manager: on leaving, all processes end. Documents wait for a free process in the order in
+    which they came.
+    """
+
+    def __init__(
+        self,
+        processes: int,
+        *,
+        documents_per_process_max: int = DOCUMENTS_PER_PROCESS_MAX,
+        seconds_per_document_max: float = SECONDS_PER_DOCUMENT_MAX,
+        memory_bytes_max: int = MEMORY_BYTES_MAX,
+    ) -> None:
+        self._free = asyncio.Semaphore(processes)
+        self._idle: list[_Process] = []
+        self._all: set[_Process] = set()
+        self._documents_per_process_max = documents_per_process_max
+        self._seconds_per_document_max = seconds_per_document_max
+        self._memory_bytes_max = memory_bytes_max
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all processes, also those at work; their documents fail."""
+        self._idle.clear()
+        await asyncio.gather(*(process.end() for process in self._all))
+        self._all.clear()
+
+    async def render(self, rendering: Rendering, file_format: FileFormat) -> bytes:
+        """The file of one document.
+
+        Raises NotRenderedError: with the reasons against the file (`currency_not_expressible` and the like), with
+        `rendering_timed_out`, `rendering_crashed` (its process died) or `rendering_failed` (anything unforeseen).
+        """
+        request = pickle.dumps((file_format, rendering), protocol=pickle.HIGHEST_PROTOCOL)
+        async with self._free:
+            process = await self._take()
+            try:
+                async with asyncio.timeout(self._seconds_per_document_max):
+                    kind, body = await process.ask(request)
+            except TimeoutError:
+                await self._discard(process)
+                message = f"The {file_format} was not made within {self._seconds_per_document_max:g} seconds"
+                raise NotRenderedError(Reason("rendering_timed_out", message)) from None
+            except (asyncio.IncompleteReadError, ConnectionError):
+                await self._discard(process)
+                message = f"The process that made the {file_format} died"
+                raise NotRenderedError(Reason("rendering_crashed", message)) from None
+            except BaseException:
+                # Cancelled: whatever it would still answer belongs to nobody.
+                await self._discard(process)
+                raise
+            await self._give_back(process)
+        if kind == worker.FILE:
+            return body
+        raise NotRenderedError(*(Reason(**reason) for reason in json.loads(body)))
+
+    async def _take(self) -> _Process:
+        while self._idle:
+            process = self._idle.pop()
+            if process.process.returncode is None:
+                return process
+            self._all.discard(process)
+        process = _Process(
+            await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                worker.__name__,
+                str(self._memory_bytes_max),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                # What a library says as it dies may quote the document.
+                stderr=asyncio.subprocess.DEVNULL,
+                # One document, one core: documents are made side by side.
+                env={name: os.environ[name] for name in _INHERITED if name in os.environ}
+                | {"RAYON_NUM_THREADS": "1"},
+            )
+        )
+        self._all.add(process)
+        return process
+
+    async def _give_back(self, process: _Process) -> None:
+        if process.documents < self._documents_per_process_max:
+            self._idle.append(process)
+        else:
+            await self._discard(process)
+
+    async def _discard(self, process: _Process) -> None:
+        self._all.discard(process)
+        await process.end()
