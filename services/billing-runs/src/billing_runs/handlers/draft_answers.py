@@ -7,7 +7,7 @@ from typing import Any, Final
 from billing_runs import facts
 from billing_runs.domain.books import Fate
 from billing_runs.domain.executions import Step
-from billing_runs.domain.review import DocumentReview, Review, reviewed_by_rules
+from billing_runs.domain.review import DocumentReview, reviewed_by_rules
 from billing_runs.domain.rules import DocumentKind, Rule
 from billing_runs.facts import reason_bodies
 from billing_runs.handlers.engine import give_up
@@ -68,11 +68,10 @@ def _first_review(draft: Document, session: RunSession, rules: Sequence[Rule]) -
 
 def _publish_verdicts(session: RunSession, documents: Sequence[StoredDocument]) -> None:
     for document in documents:
-        if document.review.review is not Review.DRAFT:
-            body = facts.reviewed_body(
-                session.run, document.document_id, None, document.review, action=None, starter=None
-            )
-            session.publish(facts.DOCUMENT_REVIEWED, body)
+        body = facts.reviewed_body(
+            session.run, document.document_id, None, document.review, action=None, starter=None
+        )
+        session.publish(facts.DOCUMENT_REVIEWED, body)
 
 
 def _count_drafts(session: RunSession, fresh: Sequence[Document]) -> None:
