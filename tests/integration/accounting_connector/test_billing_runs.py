@@ -16,6 +16,7 @@ from integration.accounting_connector.driver import (
     item,
     registered,
     released,
+    start,
     start_ids,
     unclaim,
     validate,
@@ -99,6 +100,22 @@ async def test_a_claimed_event_is_passed_by_its_run_alone(connector: ConnectorDr
     assert document["number"] == f"DRAFT-{document['document_id']}"
     assert (document["billing_run_id"], document["date"]) == ("R-1", "2026-11-30")
     assert document["process_run_id"] == "PR-2"
+
+
+async def test_all_that_a_run_holds_is_drafted_where_it_asks_for_what_is_eligible(
+    connector: ConnectorDriver,
+) -> None:
+    """A run of more events than one message carries asks so (contract.md section 1, process-run.start)."""
+    await drafted(connector, event("BE-1"))
+    await claimed(connector, event("BE-2"), event("BE-3"), event("BE-4", billing_event_currency="EUR"))
+    await claimed(connector, event("BE-5"), run="R-2")
+    await connector.release(released(event("BE-6")))
+    await connector.command(unclaim("R-1", "BE-3"))
+    await connector.command(start("PR-2", select={"eligible": True}, **DRAFTS))
+    await connector.settle()
+    documents = [fact for fact in await connector.facts("drafted") if fact["process_run_id"] == "PR-2"]
+    assert [fact["billing_event_ids"] for fact in documents] == [["BE-2"]]
+    assert [fact["billing_event_id"] for fact in await connector.facts("not-passed")] == ["BE-4"]
 
 
 @pytest.mark.parametrize(("end", "eligible"), [("reopen", True), ("cancel", False)])

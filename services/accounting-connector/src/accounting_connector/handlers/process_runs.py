@@ -81,7 +81,13 @@ async def start_run(work: UnitOfWork, run: ProcessRun) -> bool:
     if run.kind is ProcessRunKind.RELEASE_AND_INVOICE and run.job_id is not None:
         await process_run_events.freeze_job(work.connection, run.process_run_id, run.job_id)
     else:
-        await selections.freeze_selection(work.connection, run.process_run_id, run.selection, run.grouping)
+        await selections.freeze_selection(
+            work.connection,
+            run.process_run_id,
+            run.selection,
+            run.grouping,
+            billing_run_id=run.billing_run_id,
+        )
     publish_run(work, "started", run)
     return True
 
@@ -193,7 +199,7 @@ async def _work_chunk(
                 put_off.append(one.stored.billing_event_id)
             else:
                 decidable.append(one)
-        if run.selection.get("eligible"):
+        if run.selection.get("eligible") and run.billing_run_id is None:
             decidable = await _leave_out_ineligible(work, run, decidable)
         passed = (await pass_events(work, deployment, [(run, decidable)], more_follow=more_follow))[
             run.process_run_id

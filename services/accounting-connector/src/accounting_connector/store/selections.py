@@ -18,6 +18,11 @@ _ELIGIBLE: Final = """
 event.account_id is not null and event.company_id is not null and event.billing_event_currency = event.currency
 and not exists (select from claims where claims.billing_event_id = event.billing_event_id)
 """
+# What a run holds is worked even where it has become ineligible since, so that the run is told why.
+_HELD: Final = """
+exists (select from claims where claims.billing_event_id = event.billing_event_id and claims.billing_run_id = {})
+and not exists (select from live_documents as live where live.billing_event_id = event.billing_event_id)
+"""
 _FREEZE: Final = """
 insert into process_run_events (process_run_id, billing_event_id)
 select $1, billing_event_id from billing_events as event
@@ -43,18 +48,27 @@ _CONDITIONS: Final[Mapping[str, str]] = {
 
 
 async def freeze_selection(
-    connection: Connection, process_run_id: str, selection: Mapping[str, Any], grouping: Grouping
+    connection: Connection,
+    process_run_id: str,
+    selection: Mapping[str, Any],
+    grouping: Grouping,
+    *,
+    billing_run_id: str | None = None,
 ) -> None:
     """Freeze what a process run is to work through.
 
     Ids as given, duplicates once; batches, filters and what is eligible: what is released and has no live document,
-    by date, then id. Where the run groups by account, the events of one account, company and currency stand together.
+    by date, then id. To a billing run `eligible` means all that it has claimed and that has no live document. Where the
+    run groups by account, the events of one account, company and currency stand together.
     """
     if "billing_event_ids" in selection:
         ids = selection["billing_event_ids"]
         await process_run_events.freeze_ids(connection, process_run_id, ids, grouping)
         return
-    condition, values = _condition(selection, _RELEASED, first_parameter=3)
+    if billing_run_id is not None and selection.get("eligible"):
+        condition, values = _HELD.format("$3"), [billing_run_id]
+    else:
+        condition, values = _condition(selection, _RELEASED, first_parameter=3)
     by_account = grouping is Grouping.ACCOUNT
     await connection.execute(_FREEZE.format(condition=condition), process_run_id, by_account, *values)
 
