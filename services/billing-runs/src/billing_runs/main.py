@@ -5,12 +5,14 @@ from typing import Final
 
 from billing_runs.api.billing_cycles import billing_cycles_router
 from billing_runs.api.documents import documents_router
+from billing_runs.api.progress import progress_router
 from billing_runs.api.reports import reports_router
 from billing_runs.api.rules import rules_router
 from billing_runs.api.runs import runs_router
 from billing_runs.consumers import lines
 from billing_runs.handlers.commands import Commands
 from billing_runs.handlers.engine import StepWorker
+from billing_runs.handlers.progress_feed import LOOK_SECONDS, ProgressFeed
 from billing_runs.settings import BillingRunsSettings
 from shared.database.database import Database
 from shared.service import Parts, run_service
@@ -28,6 +30,7 @@ def compose(settings: BillingRunsSettings) -> Callable[[Database], Parts]:
     def make_parts(database: Database) -> Parts:
         commands = Commands(settings.time_zone, settings.command_wait_seconds)
         steps = StepWorker(database, settings.time_zone)
+        feed = ProgressFeed(database)
 
         async def expire() -> bool:
             return await database.run(commands.expire)
@@ -37,6 +40,7 @@ def compose(settings: BillingRunsSettings) -> Callable[[Database], Parts]:
             routers=[
                 runs_router(database, commands, settings.time_zone),
                 reports_router(database),
+                progress_router(database, feed),
                 documents_router(database),
                 rules_router(database),
                 billing_cycles_router(database),
@@ -44,8 +48,10 @@ def compose(settings: BillingRunsSettings) -> Callable[[Database], Parts]:
             workers=[
                 Worker("steps", steps.step, idle_seconds=STEPS_IDLE_SECONDS),
                 Worker("waiting commands", expire, idle_seconds=EXPIRY_IDLE_SECONDS),
+                Worker("progress feed", feed.step, idle_seconds=LOOK_SECONDS),
             ],
             description="Invoices many released billing events step by step, with a review.",
+            on_stop=[feed.close],
         )
 
     return make_parts
