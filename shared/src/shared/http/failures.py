@@ -61,10 +61,20 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     problem = problem_of_status(error.status_code)
     problem.headers.update(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        # Starlette names the methods of the first route with this path; RFC 9110 asks for all of them.
-        methods = {route.method for route in routes_of(request.app) if route.matches(request.scope["path"])}
-        problem.headers["Allow"] = ", ".join(sorted(methods))
+        problem.headers["Allow"] = ", ".join(sorted(_methods_of(request)))
     return problem_response(problem, request)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """The methods of the request's path; Starlette names those of the first route, RFC 9110 asks for all of them.
+
+    A path that stands in the route table as it is, such as /release-jobs/validate, is not also one with a parameter.
+    """
+    path = request.scope["path"]
+    routes = routes_of(request.app)
+    return {route.method for route in routes if route.path == path} or {
+        route.method for route in routes if route.matches(path)
+    }
 
 
 async def _answer_failure(request: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ from shared.contracts.billing_event import BillingEvent
 from shared.contracts.command_fields import FillFields, HoldFields
 from shared.database.database import Database
 from shared.database.unit_of_work import Cause, UnitOfWork
+from shared.http.application import LARGE_BODY_BYTES_MAX
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
 from shared.http.pages import Page, PageRequest, page_response, pages_by
@@ -120,7 +121,12 @@ def changing_router(database: Database, company_source: CompanySource) -> APIRou
 
         return await answer_once(database, request, principal, action)
 
-    @router.patch("/billing-events/{billing_event_id}", response_model=None, responses=_EVENT)
+    @router.patch(
+        "/billing-events/{billing_event_id}",
+        response_model=None,
+        responses=_EVENT,
+        max_body_size=LARGE_BODY_BYTES_MAX,
+    )
     async def fill_billing_event(
         billing_event_id: EventId, body: FillFields, request: Request, principal: MayRelease
     ) -> Response:
