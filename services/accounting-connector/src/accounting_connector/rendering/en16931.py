@@ -24,6 +24,8 @@ _UNLISTED_CURRENCIES: Final = frozenset({"STN", "XAD"})
 """Currencies of ISO 4217 that the norm's code list does not have."""
 
 _HALF: Final = Decimal("0.5")
+_TAXABLE_BOUND: Final = Decimal(10) ** 15
+"""The official rules compare taxable amounts in binary floating point, which loses units beyond this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,12 @@ def _tax_reasons(taxes: tuple[TaxTotal, ...]) -> Iterator[Reason]:
             {"categories": sorted(categories)},
         )
     for tax in taxes:
+        if abs(tax.taxable) >= _TAXABLE_BOUND:
+            yield Reason(
+                "amount_not_expressible",
+                f"The taxable amount {tax.taxable} has more than 15 digits before its point",
+                {"taxable": str(tax.taxable)},
+            )
         if not _is_rate_expressible(tax):
             yield Reason(
                 "tax_rate_not_expressible",
