@@ -1,5 +1,6 @@
 """A database of the billing-runs service, one replica of it, and its calls."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
@@ -12,8 +13,11 @@ from billing_runs.settings import BillingRunsSettings
 from integration.billing_runs.driver import Connector, Runs
 from shared.database.database import Database
 from shared.http.routes import routes_without_scope
+from shared.http.server import serve
+from shared.workers import Worker
 from support.databases import Databases, FreshDatabase
-from unit.shared.http.sample import Issuer, client_of, sample_application
+from support.waiting import wait_until
+from unit.shared.http.sample import Issuer, client_of, free_port, sample_application
 
 _EMPTY = """
 do $$
@@ -25,6 +29,13 @@ begin
 end $$
 """
 SCOPES = "billing-runs:read billing-runs:write billing-runs:approve settings:write"
+HOST = "127.0.0.1"
+SETTINGS = BillingRunsSettings(
+    kafka_bootstrap_servers="none:1",
+    database_url=SecretStr("postgresql://none"),
+    http_port=0,
+    oidc_issuer="none",
+)
 
 
 @pytest.fixture(scope="session")
@@ -70,14 +81,33 @@ def issuer() -> Issuer:
 @pytest.fixture
 async def client(runs: Runs, issuer: Issuer) -> AsyncIterator[httpx.AsyncClient]:
     """The service's calls, by somebody who may everything here."""
-    settings = BillingRunsSettings(
-        kafka_bootstrap_servers="none:1",
-        database_url=SecretStr("postgresql://none"),
-        http_port=0,
-        oidc_issuer="none",
-    )
-    parts = compose(settings)(runs.database)
+    parts = compose(SETTINGS)(runs.database)
     application = sample_application(issuer, database=runs.database, routers=list(parts.routers))
     assert routes_without_scope(application) == []
     async with client_of(application, issuer.token(SCOPES)) as client:
         yield client
+
+
+@pytest.fixture
+async def url(runs: Runs, issuer: Issuer) -> AsyncIterator[str]:
+    """One replica's API, served, with the worker that looks for progress."""
+    parts, port, stopping = compose(SETTINGS)(runs.database), free_port(), asyncio.Event()
+    application = sample_application(issuer, database=runs.database, routers=list(parts.routers))
+    worker = next(each for each in parts.workers if each.name == "progress feed")
+    serving = asyncio.create_task(serve(application, HOST, port, stopping))
+    looking = asyncio.create_task(Worker(worker.name, worker.step, idle_seconds=0.02).run())
+
+    async def answers() -> bool:
+        try:
+            async with httpx.AsyncClient() as client:
+                return (await client.get(f"http://{HOST}:{port}/health/live")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    await wait_until(answers, what="the API")
+    yield f"http://{HOST}:{port}"
+    stopping.set()
+    for stop in parts.on_stop:
+        await stop()
+    looking.cancel()
+    await asyncio.wait_for(serving, 10)

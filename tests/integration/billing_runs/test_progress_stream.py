@@ -8,49 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from billing_runs.handlers import progress_feed
-from billing_runs.main import compose
-from billing_runs.settings import BillingRunsSettings
 from integration.billing_runs.driver import Runs, command, create, event
-from shared.http.server import serve
-from shared.workers import Worker
-from support.waiting import wait_until
-from unit.shared.http.sample import Issuer, free_port, sample_application
-
-HOST = "127.0.0.1"
-SETTINGS = BillingRunsSettings(
-    kafka_bootstrap_servers="none:1",
-    database_url=SecretStr("postgresql://none"),
-    http_port=0,
-    oidc_issuer="none",
-)
-
-
-@pytest.fixture
-async def url(runs: Runs, issuer: Issuer) -> AsyncIterator[str]:
-    """One replica's API, served, with the worker that looks for progress."""
-    parts, port, stopping = compose(SETTINGS)(runs.database), free_port(), asyncio.Event()
-    application = sample_application(issuer, database=runs.database, routers=list(parts.routers))
-    worker = next(each for each in parts.workers if each.name == "progress feed")
-    serving = asyncio.create_task(serve(application, HOST, port, stopping))
-    looking = asyncio.create_task(Worker(worker.name, worker.step, idle_seconds=0.02).run())
-
-    async def answers() -> bool:
-        try:
-            async with httpx.AsyncClient() as client:
-                return (await client.get(f"http://{HOST}:{port}/health/live")).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    await wait_until(answers, what="the API")
-    yield f"http://{HOST}:{port}"
-    stopping.set()
-    for stop in parts.on_stop:
-        await stop()
-    looking.cancel()
-    await asyncio.wait_for(serving, 10)
+from unit.shared.http.sample import Issuer
 
 
 @asynccontextmanager

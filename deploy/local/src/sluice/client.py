@@ -1,7 +1,8 @@
 """Calls of the services' HTTP, with a token (contract.md section 2)."""
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Final, Self
@@ -20,6 +21,7 @@ DataOption = Annotated[
 UserOption = Annotated[str, typer.Option("--user", help="In whose name.")]
 
 _REQUEST_SECONDS_MAX: Final = 120.0
+_DATA: Final = "data: "
 
 
 class CallError(RuntimeError):
@@ -73,6 +75,19 @@ class ServiceClient:
                 break
         return found
 
+    def events(self, path: str) -> Iterator[Any]:
+        """What a stream of server-sent events tells, parsed, until the stream ends. Raises CallError."""
+        try:
+            with self._http.stream("GET", path) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _refusal("GET", path, answer)
+                for line in answer.iter_lines():
+                    if line.startswith(_DATA):
+                        yield json.loads(line.removeprefix(_DATA))
+        except httpx.HTTPError as error:
+            raise CallError(f"{self._http.base_url} cannot be reached: {error}") from error
+
     def _call(self, method: str, path: str, **options: Any) -> Any:
         try:
             answer = self._http.request(method, path, **options)
@@ -80,11 +95,15 @@ class ServiceClient:
             raise CallError(f"{self._http.base_url} cannot be reached: {error}") from error
         if answer.is_success:
             return answer.json() if answer.content else None
-        try:
-            problem: dict[str, Any] = answer.json()
-        except ValueError:
-            raise CallError(f"{method} {path}: {answer.status_code} {answer.text[:300]}") from None
-        raise CallError(f"{method} {path}: {answer.status_code} {_sentence(problem)}", problem)
+        raise _refusal(method, path, answer)
+
+
+def _refusal(method: str, path: str, answer: httpx.Response) -> CallError:
+    try:
+        problem: dict[str, Any] = answer.json()
+    except ValueError:
+        return CallError(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+    return CallError(f"{method} {path}: {answer.status_code} {_sentence(problem)}", problem)
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`sluice run create|process|close|cancel|enable|disable|render|show|list`: billing runs."""
+"""`sluice run create|process|close|cancel|enable|disable|render|show|list`: billing runs and their steps."""
 
 import json
 from enum import StrEnum
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sluice.client import CallError, DataOption, UserOption, connect
+from sluice.commands import run_documents, run_reports
 from sluice.console import EXIT_FAILED, EXIT_USAGE, JsonOption, answer_json, answer_table, fail, say
 from sluice.state import StateError
 from sluice.waiting import wait_for_end
@@ -154,6 +155,12 @@ def list_runs(
         answer_json({"items": runs})
     else:
         answer_table(["run_id", "kind", "status", "execution", "description"], runs)
+
+
+app.command()(run_documents.documents)
+app.command()(run_documents.review)
+app.command()(run_reports.watch)
+app.command()(run_reports.report)
 
 
 def _act(

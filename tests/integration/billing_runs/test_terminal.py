@@ -1,0 +1,110 @@
+"""`sluice run` against a replica that answers over a real connection (contract.md section 3)."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from integration.billing_runs.conftest import SCOPES
+from integration.billing_runs.driver import Runs, command, create, event
+from sluice.main import app
+from unit.shared.http.sample import Issuer
+
+Sluice = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture
+def sluice(url: str, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Sluice:
+    """The command line, which talks to the replica."""
+    monkeypatch.setenv("SLUICE_TOKEN", issuer.token(SCOPES))
+    monkeypatch.setenv("SLUICE_BILLING_RUNS_URL", url)
+
+    async def call(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, ["run", *arguments])
+
+    return call
+
+
+async def drafts(runs: Runs) -> None:
+    """The run R-1 with the drafts D-BE-1 and D-BE-2."""
+    await runs.know(event("BE-1"), event("BE-2"))
+    await runs.command(create(), command("process"))
+    await runs.settle()
+    await runs.command(command("process"))
+    await runs.settle()
+
+
+async def test_a_run_is_created_and_watched_until_it_rests(
+    runs: Runs, sluice: Sluice, tmp_path: Path
+) -> None:
+    await runs.know(event("BE-1"))
+    body = {
+        "run_id": "R-1",
+        "kind": "exceptional",
+        "process_type": "manual",
+        "scope": {"filter": {"project_id": "P-1"}},
+        "invoice_date": "2026-11-30",
+    }
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(body), encoding="utf-8")
+    created = await sluice("create", str(file), "--json")
+    assert (created.exit_code, json.loads(created.stdout)["status"]) == (0, "new")
+    assert (await sluice("process", "R-1")).exit_code == 0
+    watching = asyncio.create_task(sluice("watch", "R-1", "--json"))
+    await runs.settle()
+    watched = await watching
+    assert watched.exit_code == 0
+    told = [json.loads(line) for line in watched.stdout.splitlines()]
+    assert told[-1]["run"]["status"] == "invoice_lines_created"
+    assert told[-1]["execution"]["done"] == 1
+
+
+async def test_documents_are_listed_and_decided_on(runs: Runs, sluice: Sluice) -> None:
+    await drafts(runs)
+    answer = await sluice("review", "R-1", "reject", "--document", "D-BE-1", "--reason", "wrong", "--json")
+    assert (answer.exit_code, json.loads(answer.stdout)["results"][0]["result"]) == (0, "done")
+    listed = await sluice("documents", "R-1", "--review", "rejected", "--json")
+    assert [each["document_id"] for each in json.loads(listed.stdout)["items"]] == ["D-BE-1"]
+    refused = await sluice("review", "R-1", "validate", "--all", "--json")
+    codes = {each["document_id"]: each["code"] for each in json.loads(refused.stdout)["results"]}
+    assert refused.exit_code == 1
+    assert codes == {"D-BE-1": "action_not_available", "D-BE-2": None}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("reject", "--all"),
+        ("accept", "--all", "--reason", "none is asked for"),
+        ("cancel", "--all"),
+        ("accept",),
+        ("accept", "--all", "--document", "D-1"),
+        ("burn", "--all"),
+    ],
+)
+async def test_a_review_that_is_not_said_in_full_is_a_usage_error(
+    sluice: Sluice, arguments: tuple[str, ...]
+) -> None:
+    assert (await sluice("review", "R-1", *arguments)).exit_code == 2
+
+
+async def test_the_report_tells_executions_and_figures(runs: Runs, sluice: Sluice) -> None:
+    await drafts(runs)
+    answer = await sluice("report", "R-1", "--json")
+    report = json.loads(answer.stdout)
+    assert [each["step"] for each in report["executions"]] == ["invoice_lines", "invoices"]
+    assert report["statistics"]["amounts"] == {"GBP": "200.00"}
+    for_people = await sluice("report", "R-1", "--log")
+    assert for_people.exit_code == 0
+    assert "sales_invoice" in for_people.stdout
+    assert "200.00 GBP" in for_people.stdout
+
+
+async def test_an_unknown_run_is_a_failure(sluice: Sluice) -> None:
+    for name in ("watch", "report", "documents"):
+        answer = await sluice(name, "R-404")
+        assert answer.exit_code == 1
+        assert "not_found" in answer.stderr
