@@ -300,3 +300,15 @@ async def test_a_reader_changes_nothing(connector: ConnectorDriver, issuer: Issu
         put = await reader.put("/companies/C-UK/settings", json={})
         assert (started.status_code, put.status_code) == (403, 403)
         assert (await reader.get("/documents")).status_code == 200
+
+
+async def test_a_long_selection_is_in_the_log_and_not_in_the_run(
+    connector: ConnectorDriver, client: httpx.AsyncClient
+) -> None:
+    ids = [f"BE-{place:03}" for place in range(300)]
+    await connector.release(*(released(event(each)) for each in ids))
+    run_id = await run_over(client, billing_event_ids=ids)
+    await connector.settle()
+    run = (await client.get(f"/process-runs/{run_id}")).json()
+    assert run["selection"] == {"billing_event_ids": ids[:100], "billing_event_ids_count": 300}
+    assert (run["total"], run["invoices"]) == (300, 300)

@@ -67,6 +67,18 @@ def test_over_the_line_limit_further_documents_are_begun_by_whole_events(make: A
     assert event_ids(groups) == [["BE-0", "BE-1"], ["BE-2"], ["BE-3"], ["BE-4"]]
 
 
+def test_groups_that_events_to_come_could_join_are_left_out(make: Any) -> None:
+    given = [
+        assessed(make, f"BE-{n}", ["1.00", "2.00"], account=f"A-{account}")
+        for n, account in enumerate((1, 1, 1, 2))
+    ]
+    full = group_for_documents(given, Grouping.ACCOUNT, 4, more_follow=True)
+    assert event_ids(full) == [["BE-0", "BE-1"]]
+    # Where no group is full, none can wait: the run would never go on.
+    alone = group_for_documents(given[:1], Grouping.ACCOUNT, 4, more_follow=True)
+    assert event_ids(alone) == [["BE-0"]]
+
+
 def test_fields_are_set_only_where_all_events_agree(make: Any) -> None:
     given = [
         assessed(make, "BE-1", ["1.00"], engagement="ENG-7", customer_reference="PO 1"),

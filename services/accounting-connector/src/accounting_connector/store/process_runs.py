@@ -18,7 +18,7 @@ from accounting_connector.domain.process_runs import (
     Tally,
 )
 from accounting_connector.store.connection import Connection, Reader, json_list
-from accounting_connector.store.reason_bodies import reason_bodies, reasons_of
+from accounting_connector.store.reason_bodies import bounded, reason_bodies, reasons_of
 from shared.database.unit_of_work import Cause
 from shared.money import format_number
 
@@ -218,7 +218,7 @@ def _row_of(run: ProcessRun) -> tuple[Any, ...]:
         run.kind.value,
         run.name,
         run.status.value,
-        run.selection,
+        bounded(run.selection),  # whole it is the log
         run.validates,
         run.billing_run_id,
         run.grouping.value,

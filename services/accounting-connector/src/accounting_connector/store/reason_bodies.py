@@ -16,7 +16,7 @@ def reason_bodies(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
         {
             "code": reason.code,
             "message": reason.message[:MESSAGE_LENGTH_MAX],
-            "detail": _bounded(reason.detail),
+            "detail": bounded(reason.detail),
         }
         for reason in reasons
     ]
@@ -27,13 +27,14 @@ def reasons_of(bodies: Iterable[Mapping[str, Any]]) -> tuple[Reason, ...]:
     return tuple(Reason(body["code"], body["message"], body["detail"]) for body in bodies)
 
 
-def _bounded(detail: Mapping[str, object]) -> dict[str, object]:
-    bounded: dict[str, object] = {}
-    for name, value in detail.items():
+def bounded(values: Mapping[str, object]) -> dict[str, object]:
+    """The values with long texts and lists cut; `<name>_count` says how long a list was."""
+    cut: dict[str, object] = {}
+    for name, value in values.items():
         if isinstance(value, list | tuple) and len(value) > LIST_LENGTH_MAX:
-            bounded[f"{name}_count"] = len(value)
-        bounded[name] = _cut(value)
-    return bounded
+            cut[f"{name}_count"] = len(value)
+        cut[name] = _cut(value)
+    return cut
 
 
 def _cut(value: object) -> object:
