@@ -1,13 +1,18 @@
 """The streams that the billing-runs service reads (contract.md section 1)."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Final
 
+from billing_runs import views
 from billing_runs.handlers import accounting_facts, commands, job_answers, projections
 from billing_runs.handlers.commands import Commands
 from shared.contracts import topics
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.batches import Line
-from shared.messaging.message import Message
+from shared.messaging.message import Message, decode
+
+_decode: Final = partial(decode, model_of=views.model_of)
 
 
 def lines(command_handlers: Commands) -> list[Line]:
@@ -24,12 +29,14 @@ def lines(command_handlers: Commands) -> list[Line]:
             (topics.RELEASE_EVENTS,),
             projections.EVENT_TYPES | job_answers.JOB_TYPES,
             _take_release_facts,
+            decode=_decode,
         ),
         Line(
             "accounting",
             (topics.ACCOUNTING_EVENTS,),
             accounting_facts.HANDLED,
             accounting_facts.take_accounting_facts,
+            decode=_decode,
         ),
         Line("commands", (topics.BILLING_RUNS_COMMANDS,), commands.HANDLED, command_handlers.take),
     ]

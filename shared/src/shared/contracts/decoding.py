@@ -56,10 +56,12 @@ def parse_object(value: bytes | None) -> dict[str, Any]:
     return parsed
 
 
-def validate_body(message_type: MessageType, body: dict[str, Any]) -> BaseModel:
-    """Check a parsed body against its type's model. Raises ContractError with the fields that are wrong."""
+def validate_body(
+    message_type: MessageType, body: dict[str, Any], model: type[BaseModel] | None = None
+) -> BaseModel:
+    """Check a parsed body against its type's model, or a part of it. Raises ContractError with what is wrong."""
     try:
-        return message_type.body_model.model_validate(body)
+        return (model or message_type.body_model).model_validate(body)
     except ValidationError as error:
         errors = _field_errors(error)
     except RecursionError:

@@ -2,16 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import ConsumerRecord
+from pydantic import BaseModel
 
-from shared.contracts.catalogue import CATALOGUE
+from shared.contracts.catalogue import CATALOGUE, MessageType
 from shared.contracts.decoding import ContractError, FieldError, parse_object, validate_body
 from shared.contracts.envelope import Envelope, is_structured, parse_binary, parse_structured
 from shared.database.unit_of_work import Cause
+
+ModelOf = Callable[[MessageType, Mapping[str, Any]], type[BaseModel]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +74,35 @@ class Decoded:
     ignored: list["ConsumerRecord[bytes, bytes]"] = field(default_factory=list)
 
 
-def decode(records: Sequence["ConsumerRecord[bytes, bytes]"], handled: frozenset[str]) -> Decoded:
+def whole_model(message_type: MessageType, _body: Mapping[str, Any]) -> type[BaseModel]:
+    """The contract's model of the type."""
+    return message_type.body_model
+
+
+def decode(
+    records: Sequence["ConsumerRecord[bytes, bytes]"],
+    handled: frozenset[str],
+    model_of: ModelOf = whole_model,
+) -> Decoded:
     """Read the records of a batch in order. Never raises for anything that a record can hold.
 
     A message of a type that its topic carries, but that is not `handled` here, is ignored without reading its body.
+    `model_of` says, of a type and a parsed body, what to read it with: a service that needs a part of a fact reads
+    that part, which costs a fraction of the whole.
     """
     decoded = Decoded()
     for record in records:
         try:
-            _decode_one(record, handled, decoded)
+            _decode_one(record, handled, model_of, decoded)
         except ContractError as error:
             errors = [{"field": each.field, "message": each.message} for each in error.errors]
             decoded.refusals.append(Refusal(record, error.reason, errors))
     return decoded
 
 
-def _decode_one(record: "ConsumerRecord[bytes, bytes]", handled: frozenset[str], decoded: Decoded) -> None:
+def _decode_one(
+    record: "ConsumerRecord[bytes, bytes]", handled: frozenset[str], model_of: ModelOf, decoded: Decoded
+) -> None:
     body: dict[str, Any] | None = None
     if is_structured(record.headers):
         envelope, body = parse_structured(record.headers, record.value)
@@ -106,7 +122,7 @@ def _decode_one(record: "ConsumerRecord[bytes, bytes]", handled: frozenset[str],
     decoded.messages.append(
         Message(
             envelope=envelope,
-            body=validate_body(message_type, body),
+            body=validate_body(message_type, body, model_of(message_type, body)),
             origin=Origin(record.topic, record.partition, record.offset),
             payload_hash=hashlib.blake2b(payload or b"", digest_size=16, person=b"payload").digest(),
             record=record,

@@ -5,27 +5,21 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+from billing_runs import views
 from billing_runs.store import projections
 from billing_runs.store.projections import KnownEvent
-from shared.contracts.billing_event import BillingEvent
+from billing_runs.views import SeenBillingEvent
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.message import Message
 from shared.money import exact_sum, format_amount
 
-WHOLE_EVENT_TYPES: Final = frozenset(
-    {
-        "release.billing-event.registered.v1",
-        "release.billing-event.changed.v1",
-        "release.billing-event.released.v1",
-    }
-)
 STAGE_BY_TYPE: Final[Mapping[str, str]] = {
     "release.billing-event.deleted.v1": "deleted",
     "release.billing-event.invoiced.v1": "invoiced",
     "release.billing-event.reverted.v1": "reverted",
     "release.billing-event.closed.v1": "closed",
 }
-EVENT_TYPES: Final = WHOLE_EVENT_TYPES | STAGE_BY_TYPE.keys()
+EVENT_TYPES: Final = views.EVENT_TYPES | STAGE_BY_TYPE.keys()
 
 
 async def keep_accounts(work: UnitOfWork, messages: Sequence[Message]) -> None:
@@ -46,7 +40,7 @@ async def keep_events(work: UnitOfWork, messages: Sequence[Message]) -> None:
     whole: dict[str, KnownEvent] = {}
     stages: dict[str, str] = {}
     for message in messages:
-        if message.type in WHOLE_EVENT_TYPES:
+        if message.type in views.EVENT_TYPES:
             event = message.body.billing_event
             whole[event.billing_event_id] = _known_event(event)
             stages.pop(event.billing_event_id, None)
@@ -56,7 +50,7 @@ async def keep_events(work: UnitOfWork, messages: Sequence[Message]) -> None:
     await projections.set_stages(work.connection, stages)
 
 
-def _known_event(event: BillingEvent) -> KnownEvent:
+def _known_event(event: SeenBillingEvent) -> KnownEvent:
     amounts: dict[tuple[str, str | None], list[Decimal]] = defaultdict(list)
     for item in event.items:
         amounts[item.category, item.services_product].append(item.amount)
