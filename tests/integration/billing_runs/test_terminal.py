@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -13,7 +14,7 @@ from integration.billing_runs.driver import Runs, command, create, event
 from sluice.main import app
 from unit.shared.http.sample import Issuer
 
-Sluice = Callable[..., Awaitable[Result]]
+Sluice = Callable[..., Coroutine[Any, Any, Result]]
 
 
 @pytest.fixture
