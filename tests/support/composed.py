@@ -5,9 +5,9 @@ whole flows run in one process, without Kafka and without waiting.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import httpx
@@ -99,11 +99,15 @@ class ComposedService:
 
 @dataclass
 class ComposedSystem:
-    """The four services and who signs their tokens; `published` is all that they have said so far."""
+    """The four services and who signs their tokens.
+
+    `published` is all that they have said so far, `lengths` how many records each topic has.
+    """
 
     services: dict[str, ComposedService]
     issuer: Issuer
     published: list[Published] = field(default_factory=list)
+    lengths: Counter[str] = field(default_factory=Counter)
 
     def client(self, service: str, scopes: str = SCOPES, **claims: Any) -> httpx.AsyncClient:
         """A client of a service with a token of these scopes and claims."""
@@ -115,12 +119,17 @@ class ComposedSystem:
 
     async def send(self, *records: Record) -> None:
         """What PSA, a person or a stranger writes to the topics; all that follows from it is done."""
+        await self._deliver(records)
+        await self.settle()
+
+    async def _deliver(self, records: Iterable[Record]) -> None:
         by_topic: dict[str, list[Record]] = defaultdict(list)
         for record in records:
-            by_topic[record.topic].append(record)
+            placed = replace(record, offset=self.lengths[record.topic])
+            self.lengths[record.topic] += 1
+            by_topic[record.topic].append(placed)
         for service in self.services.values():
             await service.take(by_topic)
-        await self.settle()
 
     async def settle(self) -> None:
         """Carry messages and do the background work until nothing moves any more."""
@@ -139,17 +148,16 @@ class ComposedSystem:
         return [each.body for each in self.published if each.type in types]
 
     async def _carry(self) -> bool:
-        by_topic: dict[str, list[Record]] = defaultdict(list)
+        records: list[Record] = []
         for service in self.services.values():
             for row in await service.taken_from_outbox():
                 headers = headers_of(row, service.name)
                 record = raw_record(row["aggregatetype"], row["payload"], headers, key=row["aggregateid"])
-                by_topic[record.topic].append(record)
+                records.append(record)
                 body = json.loads(row["payload"]) if row["headers"] is None else row["payload"]
                 self.published.append(Published(record.topic, row["type"], body))
-        for service in self.services.values():
-            await service.take(by_topic)
-        return bool(by_topic)
+        await self._deliver(records)
+        return bool(records)
 
     async def close(self) -> None:
         """Let go of what they hold."""
