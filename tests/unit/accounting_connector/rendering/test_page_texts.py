@@ -1,0 +1,105 @@
+"""Texts and numbers as the pages show them."""
+
+from decimal import Decimal
+
+import pytest
+
+from accounting_connector.rendering.fonts import displayable
+from accounting_connector.rendering.page_texts import page_data, set_text
+from judges.documents import line, rendering
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Survey",
+        "Žluťoučký kůň",
+        "Σύμβουλος",
+        "мост",
+        "גשר",
+        "جسر",
+        "ทดสอบ",
+        "परामर्श",
+        "咨询 コン 컨설팅",
+        "a\tb\nc",
+        "e\u0301",
+    ],
+)
+def test_what_the_fonts_have_is_shown_as_it_is(text: str) -> None:
+    assert displayable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x00b\x1bc", "a\ufffdb\ufffdc"),
+        ("\U0001f600!", "\ufffd!"),
+        ("\u1200", "\ufffd"),
+        ("\ue000", "\ufffd"),
+        ("ש\u0940", "ש\ufffd"),
+    ],
+)
+def test_what_they_have_not_is_replaced(text: str, shown: str) -> None:
+    assert displayable(text) == shown
+
+
+def test_direction_is_that_of_the_first_letter() -> None:
+    assert set_text("12 ABC גשר") == "12 ABC גשר"
+    assert set_text("12 גשר ABC") == {"rtl": "12 גשר ABC"}
+    assert set_text("… 12") == "… 12"
+
+
+def test_long_words_can_be_divided() -> None:
+    shown = set_text("x" * 50 + " y")
+    assert isinstance(shown, str)
+    assert shown.split("\u200b") == ["x" * 20, "x" * 20, "x" * 10 + " y"]
+    assert set_text("twenty letters reach") == "twenty letters reach"
+
+
+def test_numbers_of_a_column_are_equally_wide() -> None:
+    data = page_data(rendering(line("1.00"), line("-1234567.50", "10.25"), line("0.123456", "100")))
+    lines = data["lines"]
+    assert isinstance(lines, list)
+    for column in zip(*(each["numbers"] for each in lines), strict=True):
+        widths = {
+            (
+                sum(c.isdigit() or c in "\u2007\N{MINUS SIGN}" for c in number),
+                sum(c in ",.\u2008" for c in number),
+            )
+            for number in column
+        }
+        assert len(widths) == 1
+    assert [each["carried"] for each in lines] == [
+        "1.00",
+        "\N{MINUS SIGN}12,654,315.88",
+        "\N{MINUS SIGN}12,654,303.53",
+    ]
+    assert [each["numbers"][1].strip("\u2007\u2008") for each in lines] == [
+        "1.00",
+        "\N{MINUS SIGN}1,234,567.50",
+        "0.123456",
+    ]
+
+
+def test_a_long_or_right_to_left_product_stands_below_its_numbers() -> None:
+    data = page_data(
+        rendering(line(), line(product="p " * 30), line(product="ייעוץ"), line(product="咨" * 21))
+    )
+    lines = data["lines"]
+    assert isinstance(lines, list)
+    assert [each["product"] for each in lines] == ["Consulting", "", "", ""]
+    assert lines[0]["below"] == ["Survey day"]
+    assert lines[1]["below"] == ["p " * 30, "Survey day"]
+    assert lines[2]["below"] == [{"rtl": "ייעוץ"}, "Survey day"]
+
+
+def test_many_billing_events_are_counted() -> None:
+    facts = page_data(rendering(billing_event_ids=tuple(f"BE-{place}" for place in range(6))))["facts"]
+    assert isinstance(facts, list)
+    assert ["Billing events", "6"] in facts
+
+
+def test_a_description_that_says_nothing_new_is_left_out() -> None:
+    lines = page_data(rendering(line(description="Consulting", amount=Decimal(100))))["lines"]
+    assert isinstance(lines, list)
+    assert lines[0]["below"] == []

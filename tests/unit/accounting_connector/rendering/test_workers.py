@@ -1,0 +1,201 @@
+"""Files are made in processes of their own: what happens to one of them is one document's affair."""
+
+import asyncio
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+
+import psutil
+import pytest
+
+from accounting_connector.rendering import worker
+from accounting_connector.rendering.model import NotRenderedError
+from accounting_connector.rendering.pdf import pdf_of
+from accounting_connector.rendering.ubl import ubl_of
+from accounting_connector.rendering.workers import RenderingWorkers
+from judges.documents import line, rendering
+from support.waiting import wait_until
+
+
+def children() -> set[int]:
+    """The worker processes that live."""
+    return {
+        child.pid
+        for child in psutil.Process().children()
+        if worker.__name__ in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE
+    }
+
+
+async def seen(look: Callable[[], object], what: str) -> None:
+    """Wait until it is so."""
+
+    async def awaited() -> object:
+        return look()
+
+    await wait_until(awaited, what=what)
+
+
+@pytest.fixture
+async def workers() -> AsyncIterator[RenderingWorkers]:
+    """Two processes."""
+    async with RenderingWorkers(2) as made:
+        yield made
+
+
+async def test_files_are_those_that_are_made_here(workers: RenderingWorkers) -> None:
+    made = rendering()
+    xml, pdf = await asyncio.gather(workers.render(made, "xml"), workers.render(made, "pdf"))
+    assert xml == ubl_of(made)
+    assert pdf == pdf_of(made)
+
+
+async def test_many_at_a_time_share_a_bounded_number_of_processes(workers: RenderingWorkers) -> None:
+    made = [rendering(number=f"SIN-2026-{place:06}") for place in range(40)]
+    files = await asyncio.gather(*(workers.render(each, "xml") for each in made))
+    assert files == [ubl_of(each) for each in made]
+    assert len(children()) == 2
+
+
+async def test_reasons_come_back_whole(workers: RenderingWorkers) -> None:
+    with pytest.raises(NotRenderedError) as refused:
+        await workers.render(rendering(line(currency="KWD"), currency="KWD"), "xml")
+    (reason,) = refused.value.reasons
+    assert (reason.code, reason.detail) == ("currency_not_expressible", {"currency": "KWD"})
+
+
+async def test_a_process_that_dies_fails_one_document_and_is_replaced(workers: RenderingWorkers) -> None:
+    await workers.render(rendering(), "xml")
+    (victim,) = children()
+    os.kill(victim, signal.SIGSTOP)
+    failing = asyncio.create_task(workers.render(rendering(), "xml"))
+    await seen(lambda: not workers._idle, "the document taken by the process that will die")
+    other = await workers.render(rendering(number="SIN-2026-000002"), "xml")
+    os.kill(victim, signal.SIGKILL)
+    with pytest.raises(NotRenderedError) as refused:
+        await failing
+    assert [reason.code for reason in refused.value.reasons] == ["rendering_crashed"]
+    assert b"SIN-2026-000002" in other
+    files = await asyncio.gather(*(workers.render(rendering(), "xml") for _ in range(4)))
+    assert files == [ubl_of(rendering())] * 4
+    assert victim not in children()
+
+
+async def test_a_process_that_died_while_idle_costs_no_document(workers: RenderingWorkers) -> None:
+    await workers.render(rendering(), "xml")
+    (victim,) = children()
+    os.kill(victim, signal.SIGKILL)
+    await seen(lambda: workers._idle[0].process.returncode is not None, "the death of the process")
+    assert await workers.render(rendering(), "xml") == ubl_of(rendering())
+
+
+async def test_a_document_that_takes_too_long_is_given_up() -> None:
+    async with RenderingWorkers(1, seconds_per_document_max=0.001) as workers:
+        with pytest.raises(NotRenderedError) as refused:
+            await workers.render(rendering(), "pdf")
+        assert [reason.code for reason in refused.value.reasons] == ["rendering_timed_out"]
+        assert children() == set()
+
+
+async def test_a_process_is_replaced_after_its_share_of_documents() -> None:
+    async with RenderingWorkers(1, documents_per_process_max=2) as workers:
+        living = []
+        for _ in range(4):
+            await workers.render(rendering(), "xml")
+            living.append(children())
+        assert [len(each) for each in living] == [1, 0, 1, 0]
+        assert living[0] != living[2]
+
+
+async def test_too_little_memory_fails_the_document_alone() -> None:
+    async with RenderingWorkers(1, memory_bytes_max=64 * 1024**2) as workers:
+        with pytest.raises(NotRenderedError) as refused:
+            await workers.render(rendering(), "pdf")
+        assert refused.value.reasons[0].code in {"rendering_crashed", "rendering_failed"}
+
+
+async def test_cancelling_leaves_no_answer_for_the_next(workers: RenderingWorkers) -> None:
+    waiting = asyncio.create_task(workers.render(rendering(), "pdf"))
+    await seen(children, "a process at work")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await workers.render(rendering(number="SIN-2026-000009"), "xml") == ubl_of(
+        rendering(number="SIN-2026-000009")
+    )
+
+
+async def test_processes_end_with_the_workers() -> None:
+    async with RenderingWorkers(2) as workers:
+        await asyncio.gather(*(workers.render(rendering(), "xml") for _ in range(2)))
+        assert len(children()) == 2
+    assert children() == set()
+
+
+def test_a_process_ends_with_its_input() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", worker.__name__, str(1 << 31)],
+        input=b"",
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
+    assert ended.stdout == b""
+
+
+async def test_a_process_knows_none_of_the_services_secrets(
+    workers: RenderingWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
+    await workers.render(rendering(), "xml")
+    (child,) = children()
+    assert {"DATABASE_URL"}.isdisjoint(psutil.Process(child).environ())
+    assert psutil.Process(child).environ()["RAYON_NUM_THREADS"] == "1"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of other processes can be read on Linux only")
+async def test_a_process_may_write_no_file(workers: RenderingWorkers) -> None:
+    await workers.render(rendering(), "xml")
+    (child,) = children()
+    assert psutil.Process(child).rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
+
+
+def test_what_nobody_foresaw_is_a_reason_too() -> None:
+    kind, body = worker._answer("svg", rendering())
+    assert kind == worker.REASONS
+    assert b"rendering_failed" in body
+    assert b"KeyError" in body
+
+
+def test_the_service_dies_amid_rendering_where_the_fault_tests_ask_for_it() -> None:
+    program = (
+        "import asyncio, pickle, sys\n"
+        "from accounting_connector.rendering.workers import RenderingWorkers\n"
+        "async def main():\n"
+        "    async with RenderingWorkers(1) as workers:\n"
+        "        await workers.render(pickle.load(sys.stdin.buffer), 'xml')\n"
+        "asyncio.run(main())\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        input=pickle.dumps(rendering()),
+        env={**os.environ, "SLUICE_FAILPOINTS": "documents.amid_rendering:1"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 137, ended.stderr
+
+
+def test_a_request_that_was_cut_off_ends_the_process() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", worker.__name__, str(1 << 31)],
+        input=struct.pack(">Q", 10)[:4],
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, b"")
