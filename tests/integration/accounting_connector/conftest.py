@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from integration.accounting_connector.driver import ConnectorDriver, account, company
-from integration.accounting_connector.http import client_for
+from integration.accounting_connector.http import client_for, parts_for
 from shared.database.database import Database
 from support.databases import Databases, FreshDatabase
 from unit.shared.http.sample import Issuer
@@ -97,3 +97,5 @@ async def client(connector: ConnectorDriver, issuer: Issuer) -> AsyncIterator[ht
     """A client with all scopes of the service, on the same database."""
     async with client_for(connector.database, issuer, connector.settings) as client:
         yield client
+    for stop in parts_for(connector.database, connector.settings).on_stop:
+        await stop()

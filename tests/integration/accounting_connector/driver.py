@@ -30,6 +30,7 @@ UNCLAIM = "accounting.billing-events.unclaim.v1"
 WITHDRAW = "accounting.billing-events.withdraw.v1"
 VALIDATE = "accounting.documents.validate.v1"
 CANCEL = "accounting.documents.cancel.v1"
+RENDER = "accounting.documents.render.v1"
 
 STARTER = {"user_id": "u1", "email": "u1@example.com"}
 STEPS_MAX = 1_000
@@ -200,6 +201,12 @@ def cancel(*document_ids: str, billing_events: str = "reopen") -> Record:
     """The command to cancel drafts."""
     body = {"document_ids": list(document_ids), "billing_events": billing_events, "job_id": "step-1"}
     return message_record(CANCEL, body)
+
+
+def render(*document_ids: str, file_format: str = "xml", job_id: str | None = "step-1") -> Record:
+    """The command to make files of documents."""
+    body = {"document_ids": list(document_ids), "format": file_format, "job_id": job_id}
+    return message_record(RENDER, body | {"requested_by": STARTER})
 
 
 class Fact(dict[str, Any]):

@@ -11,9 +11,16 @@ from shared.http.application import Application, create_application
 from shared.http.health import HealthRegistry
 from shared.http.signing_keys import SigningKeys
 from shared.http.tokens import TokenVerifier
+from shared.service import Parts
 from unit.shared.http.sample import AUDIENCE, ISSUER, Issuer
 
 SCOPES = "documents:read documents:write settings:write"
+
+
+@cache
+def parts_for(database: Database, settings: AccountingConnectorSettings) -> Parts:
+    """The parts of the service; made once for the same settings."""
+    return compose(settings)(database)
 
 
 @cache
@@ -24,7 +31,7 @@ def application_for(database: Database, issuer: Issuer, settings: AccountingConn
         title="Accounting connector",
         version="1.0.0",
         description="",
-        routers=compose(settings)(database).routers,
+        routers=parts_for(database, settings).routers,
         database=database,
         verifier=TokenVerifier(ISSUER, AUDIENCE, keys),
         health=HealthRegistry(),

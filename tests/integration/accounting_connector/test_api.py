@@ -54,6 +54,8 @@ async def test_every_route_names_its_scope(connector: ConnectorDriver, issuer: I
     assert scopes == {
         "GET /documents": reads,
         "GET /documents/{document_id}": reads,
+        "GET /documents/{document_id}.xml": reads,
+        "GET /documents/{document_id}.pdf": reads,
         "GET /billing-events/{billing_event_id}/eligibility": reads,
         "GET /process-runs": reads,
         "GET /process-runs/{process_run_id}": reads,
@@ -158,7 +160,7 @@ async def test_a_document_is_shown_whole(connector: ConnectorDriver, client: htt
     (fact,) = await connector.facts("validated")
     document = (await client.get(f"/documents/{fact['document_id']}")).json()
     assert {name: document[name] for name in fact} == fact
-    assert (document["rendering"], document["payment_days"]) == ("none", 30)
+    assert (document["rendering"], document["payment_days"]) == ({"xml": "none", "pdf": "none"}, 30)
 
 
 @pytest.mark.parametrize(

@@ -91,13 +91,13 @@ def _line_body(line: DocumentLine, currency: str) -> dict[str, Any]:
     }
 
 
-def document_details(stored: StoredDocument) -> dict[str, Any]:
-    """What the answers of the API hold beside a document's body or head."""
+def document_details(stored: StoredDocument, rendering: Mapping[str, str]) -> dict[str, Any]:
+    """What the answers of the API hold beside a document's body or head; `rendering` by the format of the file."""
     document: Document = stored.document
     return {
         "collection_date": format_day(document.collection_date),
         "payment_days": document.payment_days,
-        "rendering": stored.rendering,
+        "rendering": rendering,
         "created_at": format_instant(stored.created_at) if stored.created_at is not None else None,
     }
 

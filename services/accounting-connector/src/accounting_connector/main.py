@@ -3,8 +3,10 @@
 from accounting_connector.api.companies import companies_router
 from accounting_connector.api.documents import documents_router
 from accounting_connector.api.eligibility import eligibility_router
+from accounting_connector.api.files import files_router
 from accounting_connector.api.process_runs import process_runs_router
 from accounting_connector.consumers import lines
+from accounting_connector.rendering.workers import RenderingWorkers
 from accounting_connector.settings import AccountingConnectorSettings
 from accounting_connector.workers import workers
 from shared.database.database import Database
@@ -19,16 +21,19 @@ def compose(settings: AccountingConnectorSettings) -> Compose:
 
     def parts(database: Database) -> Parts:
         deployment = settings.deployment()
+        processes = RenderingWorkers(settings.rendering_processes)
         return Parts(
             lines=lines(deployment),
             routers=[
+                files_router(database, deployment, processes),
                 documents_router(database),
                 process_runs_router(database, deployment, settings.public_url),
                 eligibility_router(database, deployment),
                 companies_router(database),
             ],
-            workers=workers(database, deployment, process_run_days=settings.process_run_days),
+            workers=workers(database, deployment, processes, process_run_days=settings.process_run_days),
             description="Documents from released billing events, their numbers, and process runs.",
+            on_stop=[processes.close],
         )
 
     return parts

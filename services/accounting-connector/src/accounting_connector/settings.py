@@ -20,6 +20,9 @@ class AccountingConnectorSettings(ServiceSettings):
     payment_days: Annotated[int, Field(ge=0, le=3650)] = PAYMENT_DAYS
     process_run_days: Annotated[int, Field(ge=1, le=3650)] = 90
 
+    rendering_processes: Annotated[int, Field(ge=1, le=64)] = 2
+    """Processes that make files of documents."""
+
     def deployment(self) -> Deployment:
         """What the use cases need of the settings."""
         terms = Terms(

@@ -5,8 +5,9 @@ from typing import Final
 
 import structlog
 
-from accounting_connector.handlers import auto_pass, commands, process_runs
+from accounting_connector.handlers import auto_pass, commands, files, process_runs
 from accounting_connector.handlers.deployment import Deployment
+from accounting_connector.rendering.workers import RenderingWorkers
 from accounting_connector.store import process_runs as stored_process_runs
 from shared.database.database import Database, is_transient
 from shared.database.unit_of_work import UnitOfWork
@@ -19,7 +20,9 @@ PRUNED_RUNS_MAX: Final = 1_000
 log = structlog.get_logger(__name__)
 
 
-def workers(database: Database, deployment: Deployment, *, process_run_days: int) -> list[Worker]:
+def workers(
+    database: Database, deployment: Deployment, processes: RenderingWorkers, *, process_run_days: int
+) -> list[Worker]:
     """The background work of the service."""
     return [
         Worker("process-runs", lambda: work_process_runs(database, deployment), idle_seconds=IDLE_SECONDS),
@@ -27,6 +30,11 @@ def workers(database: Database, deployment: Deployment, *, process_run_days: int
         Worker(
             "waiting-commands",
             _step(database, deployment, commands.work_waiting),
+            idle_seconds=IDLE_SECONDS,
+        ),
+        Worker(
+            "files",
+            lambda: database.run(lambda work: files.work_files(work, deployment, processes)),
             idle_seconds=IDLE_SECONDS,
         ),
         Worker("prune-process-runs", lambda: _prune(database, process_run_days), idle_seconds=PRUNE_SECONDS),

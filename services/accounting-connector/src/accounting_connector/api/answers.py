@@ -14,9 +14,16 @@ from shared.contracts.document import Document, DocumentStatus, Party
 from shared.contracts.facts import BillingEventReasons, Reasons, ReconciliationCheck
 from shared.contracts.selections import DocumentKind
 
-Rendering = Literal["none", "queued", "ready", "failed", "stale"]
+RenderingState = Literal["none", "queued", "ready", "failed", "stale"]
 LogResult = Literal["ok", "error", "pending"]
 ProcessRunKind = Literal["on_demand", "release_and_invoice", "schedule", "auto_pass", "billing_run"]
+
+
+class Rendering(Reader):
+    """How far the files of a document are; `stale`: made of the draft, and to be made again."""
+
+    xml: RenderingState
+    pdf: RenderingState
 
 
 class DocumentHead(Reader):

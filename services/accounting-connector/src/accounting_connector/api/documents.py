@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from accounting_connector.api.answers import DocumentAnswer, DocumentHead, json_response
 from accounting_connector.facts import document_body, document_details, document_head
-from accounting_connector.store import document_lists, documents
+from accounting_connector.store import document_lists, documents, files
 from accounting_connector.store.document_lists import DocumentFilter
 from shared.contracts.base import Id
 from shared.contracts.document import DocumentStatus
@@ -40,7 +40,11 @@ def documents_router(database: Database) -> APIRouter:
         rows: Sequence[Any] = await document_lists.list_documents(database.pool, asked, after, page.limit + 1)
         rows, cursor = page.cut(rows, lambda row: (row["created_at"], row["document_id"]))
         stored = [documents.stored_document_of(row, (), ()) for row in rows]
-        items = [{**document_head(each), **document_details(each)} for each in stored]
+        states = await files.states_of(database.pool, [each.document.document_id for each in stored])
+        items = [
+            {**document_head(each), **document_details(each, states[each.document.document_id])}
+            for each in stored
+        ]
         return json_response(page_response(items, cursor))
 
     @router.get(
@@ -52,6 +56,7 @@ def documents_router(database: Database) -> APIRouter:
         if document_id not in found:
             raise not_found()
         stored = found[document_id]
-        return json_response({**document_body(stored), **document_details(stored)})
+        states = await files.states_of(database.pool, [document_id])
+        return json_response({**document_body(stored), **document_details(stored, states[document_id])})
 
     return router

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from accounting_connector.handlers import claims, document_commands, process_runs, withdrawal
+from accounting_connector.handlers import claims, document_commands, files, process_runs, withdrawal
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.store import waiting_commands
 from accounting_connector.store.waiting_commands import WaitingCommand
@@ -22,6 +22,7 @@ HANDLED: Final = frozenset(
         "accounting.billing-events.withdraw.v1",
         "accounting.documents.validate.v1",
         "accounting.documents.cancel.v1",
+        "accounting.documents.render.v1",
     }
 )
 
@@ -62,15 +63,31 @@ async def _decide(
             )
             await process_runs.start_run(work, run)
             return True
+        case commands.DocumentsCommand():
+            return await _decide_documents(work, deployment, body, cause, waited_seconds)
         case commands.ClaimBillingEvents():
             return await claims.claim(work, deployment, body, cause, waited_seconds)
         case commands.UnclaimBillingEvents():
             return await claims.unclaim(work, body, cause)
         case commands.WithdrawBillingEvents():
             return await withdrawal.withdraw(work, deployment, body, cause, waited_seconds)
+        case _:
+            raise TypeError(f"{type(body).__name__} is not a command of this service")
+
+
+async def _decide_documents(
+    work: UnitOfWork,
+    deployment: Deployment,
+    body: commands.DocumentsCommand,
+    cause: Cause,
+    waited_seconds: float,
+) -> bool:
+    match body:
         case commands.ValidateDocuments():
             return await document_commands.validate(work, deployment, body, cause, waited_seconds)
         case commands.CancelDocuments():
             return await document_commands.cancel(work, deployment, body, cause, waited_seconds)
+        case commands.RenderDocuments():
+            return await files.ask_for_files(work, deployment, body, cause, waited_seconds)
         case _:
             raise TypeError(f"{type(body).__name__} is not a command of this service")

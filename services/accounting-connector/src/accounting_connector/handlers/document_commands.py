@@ -9,10 +9,9 @@ from accounting_connector.domain.reasons import Reason
 from accounting_connector.handlers.claims import end_claims, publish_unclaimed, starter_of
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.numbering import validate_drafts
-from accounting_connector.handlers.publishing import publish_document
-from accounting_connector.store import billing_events, documents, holdings
+from accounting_connector.handlers.publishing import publish_document, publish_refused
+from accounting_connector.store import billing_events, documents, files, holdings
 from accounting_connector.store.documents import StoredDocument
-from accounting_connector.store.reason_bodies import reason_bodies
 from shared.contracts.base import MESSAGE_IDS_MAX
 from shared.contracts.commands import CancelDocuments, DocumentsCommand, ValidateDocuments
 from shared.database.unit_of_work import Cause, UnitOfWork
@@ -53,6 +52,7 @@ async def validate(
         validated = await validate_drafts(work.connection, wanted)
         await documents.validate_documents(work.connection, validated)
         await holdings.end_claims(work.connection, _event_ids(drafts))
+        await files.outdate_files(work.connection, [document.document_id for document in validated])
         for stored, document in zip(drafts, validated, strict=True):
             _publish(work, asked, replace(stored, document=document))
     for stored in asked.with_status(DocumentStatus.VALIDATED):
@@ -140,17 +140,17 @@ def _refuse_all(work: UnitOfWork, asked: _Asked, stored: Iterable[StoredDocument
 
 
 def _refuse(work: UnitOfWork, asked: _Asked, document_id: str, reason: Reason) -> None:
-    body = {
-        "document_id": document_id,
-        "action": asked.action,
-        "job_id": asked.command.job_id,
-        "billing_run_id": asked.found[document_id].document.billing_run_id
-        if document_id in asked.found
-        else None,
-        "reasons": reason_bodies((reason,)),
-        "starter": starter_of(asked.command),
-    }
-    work.publish("accounting.document.refused.v1", document_id, body, asked.cause)
+    found = asked.found.get(document_id)
+    publish_refused(
+        work,
+        asked.command,
+        document_id,
+        reason,
+        asked.cause,
+        action=asked.action,
+        starter=starter_of(asked.command),
+        billing_run_id=None if found is None else found.document.billing_run_id,
+    )
 
 
 def _tell_of_claims(

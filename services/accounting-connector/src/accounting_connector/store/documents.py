@@ -45,6 +45,13 @@ select * from unnest($1::text[], $2::int[], $3::text[], $4::numeric[], $5::numer
 """
 _LOAD: Final = "select * from documents where document_id = any($1::text[])"
 _LOCK: Final = f"{_LOAD} order by document_id for no key update"
+_LOCK_HEADS: Final = """
+select document_id, status, billing_run_id, starter from documents where document_id = any($1::text[])
+order by document_id for no key update
+"""
+_NUMBERS: Final = """
+select document_id, number, date from documents where document_id = any($1::text[]) and status = 'validated'
+"""
 _LINES: Final = "select * from document_lines where document_id = any($1::text[]) order by document_id, place"
 _TAXES: Final = "select * from document_taxes where document_id = any($1::text[]) order by document_id, place"
 _EVENT_IDS: Final = "select document_id, billing_event_ids from documents where document_id = any($1::text[])"
@@ -66,14 +73,22 @@ where live.billing_event_id = any($1::text[]) and document.status = 'validated'
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """A document with what is kept beside it: who asked for it, in which process run, and its rendering."""
+    """A document with what is kept beside it: who asked for it, and in which process run."""
 
     document: Document
     process_run_id: str | None
     starter: Mapping[str, Any] | None
-    rendering: str = "none"
     created_at: datetime.datetime | None = None
     """When it was stored; None before that."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentHead:
+    """What those who make files need of a locked document."""
+
+    status: DocumentStatus
+    billing_run_id: str | None
+    starter: Mapping[str, Any] | None
 
 
 async def insert_documents(connection: Connection, documents: Sequence[StoredDocument]) -> None:
@@ -162,6 +177,22 @@ async def lock_documents(connection: Connection, document_ids: Iterable[str]) ->
     return await with_lines(connection, await connection.fetch(_LOCK, sorted(set(document_ids))))
 
 
+async def lock_heads(connection: Connection, document_ids: Iterable[str]) -> dict[str, DocumentHead]:
+    """Lock these documents like `lock_documents`, without reading their lines."""
+    rows = await connection.fetch(_LOCK_HEADS, sorted(set(document_ids)))
+    return {
+        row["document_id"]: DocumentHead(DocumentStatus(row["status"]), row["billing_run_id"], row["starter"])
+        for row in rows
+    }
+
+
+async def numbers_of(connection: Reader, document_ids: Iterable[str]) -> dict[str, tuple[str, datetime.date]]:
+    """Number and date of validated documents, by id."""
+    ids = list(set(document_ids))
+    rows = await connection.fetch(_NUMBERS, ids) if ids else []
+    return {row["document_id"]: (row["number"], row["date"]) for row in rows}
+
+
 async def load_documents(connection: Reader, document_ids: Iterable[str]) -> dict[str, StoredDocument]:
     """These documents whole, by id, without locking; ids that are not known are left out."""
     return await with_lines(connection, await connection.fetch(_LOAD, list(set(document_ids))))
@@ -241,9 +272,7 @@ def stored_document_of(
         payment_days=row["payment_days"],
         additional_fields=row["additional_fields"],
     )
-    return StoredDocument(
-        document, row["process_run_id"], row["starter"], row["rendering"], row["created_at"]
-    )
+    return StoredDocument(document, row["process_run_id"], row["starter"], row["created_at"])
 
 
 def _line_of(row: Mapping[str, Any]) -> DocumentLine:
