@@ -236,6 +236,26 @@ async def test_events_of_other_currencies_are_counted_apart_where_a_cap_is_only_
     assert cap.released == {"EUR": Decimal(500), "GBP": Decimal(7)}
 
 
+async def test_credits_that_came_before_let_a_release_be_more_than_the_whole_cap(
+    driver: ReleasingDriver,
+) -> None:
+    budgets = [{"budget_id": "B-1", "amount": "100.00", "apply_billing_cap": True}]
+    credit, large = item("u1", "-50.00", budget_id="B-1"), item("u2", "150.00", budget_id="B-1")
+    await driver.know(
+        capped_project("100.00"),
+        worth("BE-1", "-50.00"),
+        worth("BE-2", "150.00"),
+        project("P-2", budgets=budgets),
+        sent("BU-1", credit | {"services_product": "X"}, project_id="P-2"),
+        sent("BU-2", large | {"services_product": "X"}, project_id="P-2"),
+    )
+    for each in ("BE-1", "BE-2", "BU-1", "BU-2"):
+        await driver.command(release(each))
+    assert await driver.dead_letters() == []
+    assert (await driver.cap()).remaining == 0
+    assert (await driver.cap("P-2")).budgets["B-1"].released == {"GBP": Decimal(100)}
+
+
 async def test_schema_refuses_what_a_decision_without_the_lock_lets_through(driver: ReleasingDriver) -> None:
     """A planted bug: both decide on what they read, neither locks. PostgreSQL is the second check."""
     await driver.know(capped_project("300.00"), worth("BE-1", "200.00"), worth("BE-2", "200.00"))

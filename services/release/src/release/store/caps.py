@@ -46,25 +46,44 @@ select from_currency, to_currency, rate from exchange_rates
 where from_currency = any($1::text[]) and to_currency = any($2::text[])
 """
 # The total is added to where it stands, and what an enforced cap allows is written beside it: the schema refuses what
-# a decision on stale figures would let through. What was above it already (bookings were lowered) may stay.
+# a decision on stale figures would let through. What was above it already (bookings were lowered) may stay. Not an
+# upsert: its row would be checked by itself before it is added, and a release may be more than the whole cap where
+# credits came before it. The project's lock keeps others from inserting meanwhile.
 _ADD_TO_PROJECTS: Final = """
-insert into project_totals as total (project_id, currency, released, ceiling)
+with added as (
+  select * from unnest($1::text[], $2::text[], $3::numeric[], $4::numeric[])
+    as added (project_id, currency, amount, allowed)
+),
+known as (
+  update project_totals as total set
+    released = total.released + amount,
+    ceiling = case when allowed is not null then greatest(allowed, 0, total.released) end
+  from added where total.project_id = added.project_id and total.currency = added.currency
+  returning total.project_id, total.currency
+)
+insert into project_totals (project_id, currency, released, ceiling)
 select project_id, currency, amount, case when allowed is not null then greatest(allowed, 0) end
-from unnest($1::text[], $2::text[], $3::numeric[], $4::numeric[]) as added (project_id, currency, amount, allowed)
+from added where (project_id, currency) not in (select project_id, currency from known)
 order by project_id, currency
-on conflict (project_id, currency) do update set
-  released = total.released + excluded.released,
-  ceiling = case when excluded.ceiling is not null then greatest(excluded.ceiling, total.released) end
 """
 _ADD_TO_BUDGETS: Final = """
-insert into budget_totals as total (project_id, budget_id, currency, released, ceiling)
+with added as (
+  select * from unnest($1::text[], $2::text[], $3::text[], $4::numeric[], $5::numeric[])
+    as added (project_id, budget_id, currency, amount, allowed)
+),
+known as (
+  update budget_totals as total set
+    released = total.released + amount,
+    ceiling = case when allowed is not null then greatest(allowed, 0, total.released) end
+  from added
+  where total.project_id = added.project_id and total.budget_id = added.budget_id
+    and total.currency = added.currency
+  returning total.project_id, total.budget_id, total.currency
+)
+insert into budget_totals (project_id, budget_id, currency, released, ceiling)
 select project_id, budget_id, currency, amount, case when allowed is not null then greatest(allowed, 0) end
-from unnest($1::text[], $2::text[], $3::text[], $4::numeric[], $5::numeric[])
-  as added (project_id, budget_id, currency, amount, allowed)
+from added where (project_id, budget_id, currency) not in (select project_id, budget_id, currency from known)
 order by project_id, budget_id, currency
-on conflict (project_id, budget_id, currency) do update set
-  released = total.released + excluded.released,
-  ceiling = case when excluded.ceiling is not null then greatest(excluded.ceiling, total.released) end
 """
 
 
