@@ -137,7 +137,9 @@ class Relay:
                 except TimeoutError:
                     pass
 
-    async def publish_oldest(self, connection: "asyncpg.Connection[Any]") -> int:
+    async def publish_oldest(
+        self, connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
+    ) -> int:
         """Send the oldest rows and delete those that the broker has; returns how many rows there were.
 
         A row that failed keeps its key's later rows in the outbox too, so that the order per key stands.

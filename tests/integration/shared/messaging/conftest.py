@@ -83,3 +83,9 @@ async def accounts_of(store: Database) -> list[str]:
 async def dead_letters_of(store: Database) -> list[Any]:
     """The dead letters in the outbox, oldest first."""
     return list(await store.pool.fetch("select * from outbox where type = 'dead-letter' order by seq"))
+
+
+async def position_of(store: Database) -> Any:
+    """The one position that was consumed to."""
+    (position,) = await store.pool.fetch("select * from consumed_positions")
+    return position

@@ -16,7 +16,7 @@ from shared.messaging.line_guard import LineGuard
 from shared.messaging.message import Message
 from support.records import cloud_event_headers, raw_record
 
-from .conftest import ACCOUNT, Effects, account_record, accounts_of, dead_letters_of
+from .conftest import ACCOUNT, Effects, account_record, accounts_of, dead_letters_of, position_of
 
 DEEP = b'{"account_id":"A","version":1,"x":' + b"[" * 200 + b"]" * 200 + b"}"
 POISON = {
@@ -64,7 +64,7 @@ async def test_a_batch_that_comes_again_changes_nothing(store: Database, effects
     await effects.processor(store).take(records)
     assert effects.seen == ["A-1", "A-2"]
     assert await store.pool.fetchval("select count(*) from outbox") == 2
-    position = await store.pool.fetchrow("select * from consumed_positions")
+    position = await position_of(store)
     assert (position["applied"], position["duplicates"], position["dead_letters"]) == (2, 0, 0)
 
 
@@ -217,7 +217,7 @@ async def test_a_line_of_bad_records_pauses_and_loses_nothing(
     async def note(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr(batches.asyncio, "sleep", note)
+    monkeypatch.setattr("shared.messaging.batches.asyncio.sleep", note)
     processor = BatchProcessor(store, effects.line(), service="release", guard=LineGuard(window_records=10))
     bad = [
         raw_record("psa.accounts", b"{", cloud_event_headers(ACCOUNT, str(number))) for number in range(10)
@@ -238,7 +238,7 @@ async def test_what_was_read_is_what_was_applied_or_put_aside(store: Database, e
     records[7] = account_record("A-6", message_id=dict(records[6].headers)["ce_id"].decode(), offset=7)
     for batch in (records[:10], records[:10], records[10:]):
         await effects.processor(store).take(batch)
-    position = await store.pool.fetchrow("select * from consumed_positions")
+    position = await position_of(store)
     assert position["applied"] + position["duplicates"] + position["dead_letters"] + position["ignored"] == 20
     assert (position["duplicates"], position["dead_letters"]) == (1, 1)
     assert position["next_offset"] == max(record.offset for record in records) + 1

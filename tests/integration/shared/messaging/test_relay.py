@@ -52,7 +52,9 @@ async def producer(kafka_server: Broker) -> AsyncIterator[AIOKafkaProducer]:
 
 async def read_topic(broker: Broker, topic: str, count: int) -> "list[ConsumerRecord[bytes, bytes]]":
     """The first `count` messages of the topic, those that were sent twice once."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker.bootstrap_servers, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=broker.bootstrap_servers, auto_offset_reset="earliest"
+    )
     await consumer.start()
     found: dict[bytes | None, ConsumerRecord[bytes, bytes]] = {}
     try:
@@ -114,17 +116,19 @@ async def test_a_committed_message_arrives_with_its_envelope(
 
 
 async def test_what_is_rolled_back_is_never_sent(store: Database) -> None:
+    async def publish_and_fail(work: UnitOfWork) -> None:
+        work.publish(HOLD, "BE-1", BODY)
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        async with store.transaction() as work:
-            work.publish(HOLD, "BE-1", BODY)
-            raise ZeroDivisionError
+        await store.run(publish_and_fail)
     assert await waiting(store) == 0
 
 
 async def test_a_row_that_commits_late_is_published_too(store: Database) -> None:
     """A cursor over the sequence would skip it."""
     producer = FailingProducer(set())
-    relay = Relay(store, producer, service="release")  # type: ignore[arg-type]
+    relay = Relay(store, producer, service="release")
     async with store.pool.acquire() as slow, store.pool.acquire() as reader:
         transaction = slow.transaction()
         await transaction.start()
@@ -142,7 +146,7 @@ async def test_a_row_that_commits_late_is_published_too(store: Database) -> None
 async def test_a_failed_send_keeps_the_later_rows_of_its_key(store: Database) -> None:
     await publish(store, ["a", "b", "a", "b"])
     producer = FailingProducer({b"a"})
-    relay = Relay(store, producer, service="release")  # type: ignore[arg-type]
+    relay = Relay(store, producer, service="release")
     async with store.pool.acquire() as connection:
         with pytest.raises(KafkaTimeoutError):
             await relay.publish_oldest(connection)

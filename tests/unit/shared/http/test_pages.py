@@ -32,7 +32,9 @@ async def test_a_page_that_ends_the_list_exactly_has_no_next_one(client: httpx.A
     assert (await client.get("/notes?limit=7")).json()["next_cursor"] is None
 
 
-@pytest.mark.parametrize("limit", ["0", "201", "-1", "1.0", "+5", " 5", "five", "", "\u0665", "1e2", "9" * 5000])
+@pytest.mark.parametrize(
+    "limit", ["0", "201", "-1", "1.0", "+5", " 5", "five", "", "\u0665", "1e2", "9" * 5000]
+)
 async def test_a_limit_is_a_whole_number_from_1_to_200(client: httpx.AsyncClient, limit: str) -> None:
     problem = problem_of(await client.get("/notes", params={"limit": limit}), 422, "validation_failed")
     assert problem["errors"][0]["field"] == "limit"
