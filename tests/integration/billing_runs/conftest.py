@@ -19,7 +19,7 @@ from support.databases import Databases, FreshDatabase
 from support.waiting import wait_until
 from unit.shared.http.sample import Issuer, client_of, free_port, sample_application
 
-_EMPTY = """
+EMPTY = """
 do $$
 declare names text;
 begin
@@ -50,7 +50,7 @@ def billing_runs_database(databases: Databases) -> Iterator[FreshDatabase]:
 async def store(billing_runs_database: FreshDatabase) -> AsyncIterator[Database]:
     """The service's pool on empty tables."""
     administrator = await asyncpg.connect(billing_runs_database.administrator_url)
-    await administrator.execute(_EMPTY)
+    await administrator.execute(EMPTY)
     await administrator.close()
     store = Database(billing_runs_database.url, schema=billing_runs_database.schema, application_name="tests")
     await store.open()

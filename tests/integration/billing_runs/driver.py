@@ -175,12 +175,9 @@ class Connector:
                 answer = {"billing_event_id": event_id, "process_run_id": process_run_id}
                 answer["reasons"] = [reason(code, "too small")]
                 records.append(message_record("accounting.billing-event.not-passed.v1", answer))
-        for members in groups.values():
-            document = self._document(members, run_id, process_run_id, body)
-            records.append(message_record("accounting.document.drafted.v1", document))
-        invoices = sum(
-            self.documents[f"D-{members[0]}"]["kind"] == "sales_invoice" for members in groups.values()
-        )
+        documents = [self._document(members, run_id, process_run_id, body) for members in groups.values()]
+        records += [message_record("accounting.document.drafted.v1", each) for each in documents]
+        invoices = sum(each["kind"] == "sales_invoice" for each in documents)
         counted = {"invoices": invoices, "credit_notes": len(groups) - invoices}
         counted["not_passed"] = len(held) - sum(map(len, groups.values()))
         completed = {"process_run_id": process_run_id, "kind": "billing_run", "status": "completed"} | counted
@@ -197,6 +194,8 @@ class Connector:
         total = sum((Decimal(each["summary_amount"]) for each in events), Decimal(0))
         net = str(abs(total))
         document_id = f"D-{members[0]}"
+        while document_id in self.documents:  # it was cancelled, and its events are billed anew
+            document_id += "+"
         self.documents[document_id] = {
             "document_id": document_id,
             "kind": "sales_invoice" if total > 0 else "sales_credit_note",
