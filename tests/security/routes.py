@@ -55,6 +55,7 @@ ROUTES: Final[dict[str, dict[Call, str | None]]] = {
         ("GET", "/process-runs/{}/log"): READ_DOCUMENTS,
         ("GET", "/companies/{}/settings"): READ_DOCUMENTS,
         ("PUT", "/companies/{}/settings"): SETTINGS,
+        ("POST", "/companies/{}/settings/try"): SETTINGS,
         ("GET", "/reconciliation"): READ_DOCUMENTS,
     },
     "billing-runs": {

@@ -64,6 +64,7 @@ async def test_every_route_names_its_scope(connector: ConnectorDriver, issuer: I
         "POST /process-runs/validate": reads,
         "GET /companies/{company_id}/settings": reads,
         "PUT /companies/{company_id}/settings": ["settings:write"],
+        "POST /companies/{company_id}/settings/try": ["settings:write"],
         "GET /reconciliation": reads,
     }
 

@@ -29,7 +29,7 @@ def compose(settings: AccountingConnectorSettings) -> Compose:
                 documents_router(database),
                 process_runs_router(database, deployment, settings.public_url),
                 eligibility_router(database, deployment),
-                companies_router(database),
+                companies_router(database, deployment),
             ],
             workers=workers(database, deployment, processes, process_run_days=settings.process_run_days),
             description="Documents from released billing events, their numbers, and process runs.",

@@ -1,11 +1,12 @@
 """What the accounting connector does in the background: each step is one transaction, shared among replicas."""
 
+import datetime
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
-from accounting_connector.handlers import auto_pass, commands, files, process_runs
+from accounting_connector.handlers import auto_pass, commands, files, process_runs, schedules
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.rendering.workers import RenderingWorkers
 from accounting_connector.store import process_runs as stored_process_runs
@@ -14,8 +15,9 @@ from shared.database.unit_of_work import UnitOfWork
 from shared.workers import Worker
 
 IDLE_SECONDS: Final = 0.1
+SCHEDULE_SECONDS: Final = 2.0
 PRUNE_SECONDS: Final = 3_600.0
-PRUNED_RUNS_MAX: Final = 1_000
+PRUNED_ROWS_MAX: Final = 5_000
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +39,7 @@ def workers(
             lambda: database.run(lambda work: files.work_files(work, deployment, processes)),
             idle_seconds=IDLE_SECONDS,
         ),
+        Worker("schedules", lambda: _start_scheduled(database, deployment), idle_seconds=SCHEDULE_SECONDS),
         Worker("prune-process-runs", lambda: _prune(database, process_run_days), idle_seconds=PRUNE_SECONDS),
     ]
 
@@ -61,8 +64,12 @@ def _step(
     return step
 
 
+async def _start_scheduled(database: Database, deployment: Deployment) -> bool:
+    now = datetime.datetime.now(datetime.UTC)
+    return await database.run(lambda work: schedules.work_due(work, deployment, now))
+
+
 async def _prune(database: Database, days: int) -> bool:
-    pruned = await database.run(
-        lambda work: stored_process_runs.prune(work.connection, days=days, rows_max=PRUNED_RUNS_MAX)
+    return await database.run(
+        lambda work: stored_process_runs.prune(work.connection, days=days, rows_max=PRUNED_ROWS_MAX)
     )
-    return pruned == PRUNED_RUNS_MAX

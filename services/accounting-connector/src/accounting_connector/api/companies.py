@@ -6,8 +6,18 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from accounting_connector.api.answers import json_response
-from accounting_connector.api.company_settings import CompanySettingsAnswer, CompanySettingsBody
+from accounting_connector.api.company_settings import (
+    CompanySettingsAnswer,
+    CompanySettingsBody,
+    TryOutAnswer,
+    TryOutBody,
+)
+from accounting_connector.facts import document_body
+from accounting_connector.handlers.deployment import Deployment
+from accounting_connector.handlers.trying import try_settings
 from accounting_connector.store import parties
+from accounting_connector.store.documents import StoredDocument
+from accounting_connector.store.reason_bodies import reason_bodies
 from shared.contracts.base import Id
 from shared.database.database import Database
 from shared.database.unit_of_work import UnitOfWork
@@ -17,7 +27,7 @@ from shared.http.problems import not_found
 from shared.http.tokens import Principal
 
 
-def companies_router(database: Database) -> APIRouter:
+def companies_router(database: Database, deployment: Deployment) -> APIRouter:
     """The calls about companies' settings."""
     router = APIRouter(tags=["companies"])
 
@@ -52,6 +62,21 @@ def companies_router(database: Database) -> APIRouter:
             return Answer(200, _answer(company_id, version, settings))
 
         return await answer_once(database, request, principal, act)
+
+    @router.post(
+        "/companies/{company_id}/settings/try",
+        response_model=TryOutAnswer,
+        dependencies=[require("settings:write")],
+    )
+    async def try_out(company_id: Annotated[Id, Path()], body: TryOutBody) -> Response:
+        """The document that these settings would make of an event, or the reasons; nothing is kept."""
+        settings = body.settings.as_stored()
+        tried = await try_settings(database.pool, deployment, company_id, settings, body.billing_event_id)
+        if tried is None:
+            raise not_found()
+        document = tried.document
+        shown = None if document is None else document_body(StoredDocument(document, None, None))
+        return json_response({"document": shown, "reasons": reason_bodies(tried.reasons)})
 
     return router
 

@@ -8,8 +8,10 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from accounting_connector.domain.mappings import FieldMapping, MappingError, make_mapping
 from accounting_connector.domain.schedule import Every, Schedule
-from shared.contracts.base import Closed, Count, CountryCode, Description, Name, field_error
+from shared.contracts.base import Closed, Count, CountryCode, Description, Id, Name, Reader, field_error
 from shared.contracts.decimals import Percentage
+from shared.contracts.document import Document
+from shared.contracts.facts import Reasons
 from shared.expressions import LENGTH_MAX, ExpressionError, compile_expression
 
 PAYMENT_DAYS_MAX: Final = 3650
@@ -128,6 +130,20 @@ class CompanySettingsBody(Closed):
         stored = self.model_dump(mode="json")
         stored["mappings"] = [body.model_dump(mode="json", exclude_unset=True) for body in self.mappings]
         return stored
+
+
+class TryOutBody(Closed):
+    """Settings to try out, and the event to try them on."""
+
+    settings: CompanySettingsBody
+    billing_event_id: Id
+
+
+class TryOutAnswer(Reader):
+    """The document that would be made with the settings, or the reasons why there would be none."""
+
+    document: Document | None
+    reasons: Reasons
 
 
 class CompanySettingsAnswer(CompanySettingsBody):

@@ -1,6 +1,6 @@
 """Whether events can become documents, with all that speaks against them: the one check of every way in."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,8 @@ from accounting_connector.store.parties import StoredCompany
 INTERNAL_ERROR: Final = Reason(
     "internal_error", "The document could not be made: a mistake of ours, see the log"
 )
+
+NOTHING_TRIED: Final[Mapping[str, StoredCompany]] = {}
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +54,18 @@ class _Surroundings:
     corrected: dict[str, str]
 
 
-async def assess_events(connection: Reader, events: Sequence[StoredEvent], terms: Terms) -> list[Assessed]:
-    """Assess these events, in this order, on these terms. One that breaks the check gets `internal_error`."""
-    around = await _surroundings(connection, events)
+async def assess_events(
+    connection: Reader,
+    events: Sequence[StoredEvent],
+    terms: Terms,
+    *,
+    tried: Mapping[str, StoredCompany] = NOTHING_TRIED,
+) -> list[Assessed]:
+    """Assess these events, in this order, on these terms. One that breaks the check gets `internal_error`.
+
+    `tried`: companies with settings to try out, in place of those in force.
+    """
+    around = await _surroundings(connection, events, tried)
     names: set[str] = set()
 
     def note(name: str) -> Sequence[Party]:
@@ -81,11 +92,13 @@ def in_order_of_correction(events: Iterable[StoredEvent]) -> Iterator[list[Store
         waiting = [event for event in waiting if event.billing_event_id not in taken]
 
 
-async def _surroundings(connection: Reader, events: Sequence[StoredEvent]) -> _Surroundings:
+async def _surroundings(
+    connection: Reader, events: Sequence[StoredEvent], tried: Mapping[str, StoredCompany]
+) -> _Surroundings:
     corrected = {event.body.get("corrects_billing_event_id") for event in events}
     return _Surroundings(
         await parties.load_accounts(connection, _given(event.account_id for event in events)),
-        await parties.load_companies(connection, _given(event.company_id for event in events)),
+        {**await parties.load_companies(connection, _given(event.company_id for event in events)), **tried},
         await documents.validated_documents_of(connection, _given(corrected)),
     )
 

@@ -80,14 +80,17 @@ update process_runs set status = $2, invoices = $3, credit_notes = $4, not_passe
   ended_at = case when $2 <> 'in_progress' then now() end
 where process_run_id = $1
 """
+_PRUNE_ENTRIES: Final = """
+delete from process_run_events where place in (
+  select entry.place from process_runs as run join process_run_events as entry using (process_run_id)
+  where run.ended_at < now() - make_interval(days => $1) limit $2)
+"""
 _PRUNE: Final = """
-with old as (
-  select process_run_id from process_runs where ended_at < now() - make_interval(days => $1)
-  order by ended_at limit $2 for update skip locked
-), entries as (
-  delete from process_run_events using old where process_run_events.process_run_id = old.process_run_id
-)
-delete from process_runs using old where process_runs.process_run_id = old.process_run_id
+delete from process_runs where process_run_id in (
+  select process_run_id from process_runs as run
+  where ended_at < now() - make_interval(days => $1)
+    and not exists (select from process_run_events as entry where entry.process_run_id = run.process_run_id)
+  order by ended_at limit $2 for update skip locked)
 """
 
 
@@ -176,10 +179,14 @@ async def save_run(connection: Connection, run: ProcessRun) -> None:
     )
 
 
-async def prune(connection: Connection, *, days: int, rows_max: int) -> int:
-    """Forget runs that ended more than so many days ago, with their logs; returns how many went."""
-    status = await connection.execute(_PRUNE, days, rows_max)
-    return int(status.rpartition(" ")[2])
+async def prune(connection: Connection, *, days: int, rows_max: int) -> bool:
+    """Forget runs that ended more than so many days ago, their logs first; whether there may be more of them.
+
+    At most so many rows of each.
+    """
+    entries = await connection.execute(_PRUNE_ENTRIES, days, rows_max)
+    runs = await connection.execute(_PRUNE, days, rows_max)
+    return rows_max in {int(status.rpartition(" ")[2]) for status in (entries, runs)}
 
 
 def run_of(row: Mapping[str, Any]) -> ProcessRun:

@@ -57,9 +57,9 @@ async def freeze_selection(
 ) -> None:
     """Freeze what a process run is to work through.
 
-    Ids as given, duplicates once; batches, filters and what is eligible: what is released and has no live document,
-    by date, then id. To a billing run `eligible` means all that it has claimed and that has no live document. Where the
-    run groups by account, the events of one account, company and currency stand together.
+    Ids as given, duplicates once; batches, filters and what is eligible (of one company): what is released and has no
+    live document, by date, then id. To a billing run `eligible` means all that it has claimed and that has no live
+    document. Where the run groups by account, the events of one account, company and currency stand together.
     """
     if "billing_event_ids" in selection:
         ids = selection["billing_event_ids"]
@@ -94,7 +94,9 @@ def _condition(selection: Mapping[str, Any], stages: str, *, first_parameter: in
     if "batch_ids" in selection:
         return f"event.batch_id = any(${first_parameter}::text[]) and {stages}", [selection["batch_ids"]]
     if selection.get("eligible"):
-        return f"{stages} and {_ELIGIBLE}", []
+        if (company_id := selection.get("company_id")) is None:
+            return f"{stages} and {_ELIGIBLE}", []
+        return f"{stages} and {_ELIGIBLE} and event.company_id = ${first_parameter}", [company_id]
     given = {name: value for name, value in selection["filter"].items() if value is not None}
     terms = [_CONDITIONS[name].format(f"${place}") for place, name in enumerate(given, first_parameter)]
     return " and ".join([*terms, stages]), list(given.values())

@@ -1,0 +1,48 @@
+"""The schedule: due companies get a process run over their eligible events (domain.md section 4, "Ways in")."""
+
+import datetime
+from typing import Final
+
+from accounting_connector.domain.process_runs import ProcessRunKind
+from accounting_connector.domain.schedule import due_since
+from accounting_connector.handlers.deployment import Deployment
+from accounting_connector.handlers.process_runs import start_run
+from accounting_connector.store import parties, schedules, selections
+from accounting_connector.store.process_runs import ProcessRun
+from shared.database.unit_of_work import Cause, UnitOfWork
+from shared.ids import derived_id
+
+_NAME: Final = "Scheduled invoices and credits"
+
+
+async def work_due(work: UnitOfWork, deployment: Deployment, now: datetime.datetime) -> bool:
+    """Start the run of one company whose schedule is due at `now`; False if none is.
+
+    An instant makes one run, whoever else looks at the same time; of several that an outage has missed only the last
+    one does. Where nothing is eligible there is nothing to tell of, and no run.
+    """
+    for company in await schedules.load_schedules(work.connection):
+        due = due_since(company.schedule, company.since, now, deployment.zone)
+        if due is not None and await schedules.take_instant(work.connection, company.company_id, due):
+            await _start(work, company.company_id, due)
+            return True
+    return False
+
+
+async def _start(work: UnitOfWork, company_id: str, due: datetime.datetime) -> None:
+    selection = {"eligible": True, "company_id": company_id}
+    if await selections.select_ids(work.connection, selection, waive_released=False, limit=0) == []:
+        return
+    process_run_id = derived_id("schedule", company_id, due.isoformat())
+    companies = await parties.load_companies(work.connection, [company_id])
+    run = ProcessRun(
+        process_run_id=process_run_id,
+        kind=ProcessRunKind.SCHEDULE,
+        name=_NAME,
+        selection=selection,
+        starter=None,
+        cause=Cause(correlation_id=process_run_id),
+        unknown_wait_seconds=0.0,
+        additional_recipients=companies[company_id].additional_recipients,
+    )
+    await start_run(work, run)
