@@ -100,11 +100,11 @@ async def test_a_document_that_takes_too_long_is_given_up() -> None:
         assert children() == set()
 
 
-async def test_a_process_is_replaced_after_its_share_of_documents() -> None:
-    async with RenderingWorkers(1, documents_per_process_max=2) as workers:
+async def test_a_process_is_replaced_after_its_share_of_lines() -> None:
+    async with RenderingWorkers(1, lines_per_process_max=4) as workers:
         living = []
         for _ in range(4):
-            await workers.render(rendering(), "xml")
+            await workers.render(rendering(line(), line()), "xml")
             living.append(children())
         assert [len(each) for each in living] == [1, 0, 1, 0]
         assert living[0] != living[2]

@@ -9,6 +9,7 @@ file, or reasons as JSON.
 import contextlib
 import json
 import pickle
+import signal
 import struct
 import sys
 from collections.abc import Callable
@@ -70,5 +71,7 @@ def limit_resources(memory_bytes_max: int) -> None:
 
 
 if __name__ == "__main__":
+    # An interrupt from the keyboard is the service's: it ends this process by ending its input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     limit_resources(int(sys.argv[1]))
     serve(sys.stdin.buffer, sys.stdout.buffer)

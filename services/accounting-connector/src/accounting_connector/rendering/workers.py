@@ -1,7 +1,7 @@
 """A bounded number of processes that make files, used from asyncio: many documents at a time, each on its own.
 
 A process that dies or takes too long is one document's failure: it is replaced, the others go on. Each is replaced
-after a number of documents anyway, since compilers keep what they have seen.
+after a number of lines anyway, since compilers keep what they have seen.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from accounting_connector.rendering.model import NotRenderedError, Rendering
 from shared import failpoints
 from shared.contracts.command_fields import FileFormat
 
-DOCUMENTS_PER_PROCESS_MAX: Final = 500
+LINES_PER_PROCESS_MAX: Final = 10_000
 SECONDS_PER_DOCUMENT_MAX: Final = 60.0
 MEMORY_BYTES_MAX: Final = 2 * 1024**3
 """Address space of a process; what it really uses is far less."""
@@ -33,14 +33,14 @@ _INHERITED: Final = ("PATH", "PYTHONPATH", "LANG", "SYSTEMROOT")
 @dataclass(slots=True, eq=False)
 class _Process:
     process: asyncio.subprocess.Process
-    documents: int = 0
+    lines: int = 0
+    """How many it has set or written."""
 
     async def ask(self, request: bytes) -> tuple[bytes, bytes]:
         """The answer's letter and body; raises asyncio.IncompleteReadError or ConnectionError if the process dies."""
         standard_input, standard_output = self.process.stdin, self.process.stdout
         assert standard_input is not None
         assert standard_output is not None
-        self.documents += 1
         standard_input.write(worker.REQUEST.pack(len(request)) + request)
         failpoints.hit(failpoints.RENDERING)
         await standard_input.drain()
@@ -67,14 +67,14 @@ class RenderingWorkers:
         self,
         processes: int,
         *,
-        documents_per_process_max: int = DOCUMENTS_PER_PROCESS_MAX,
+        lines_per_process_max: int = LINES_PER_PROCESS_MAX,
         seconds_per_document_max: float = SECONDS_PER_DOCUMENT_MAX,
         memory_bytes_max: int = MEMORY_BYTES_MAX,
     ) -> None:
         self._free = asyncio.Semaphore(processes)
         self._idle: list[_Process] = []
         self._all: set[_Process] = set()
-        self._documents_per_process_max = documents_per_process_max
+        self._lines_per_process_max = lines_per_process_max
         self._seconds_per_document_max = seconds_per_document_max
         self._memory_bytes_max = memory_bytes_max
 
@@ -99,6 +99,7 @@ class RenderingWorkers:
         request = pickle.dumps((file_format, rendering), protocol=pickle.HIGHEST_PROTOCOL)
         async with self._free:
             process = await self._take()
+            process.lines += len(rendering.lines)
             try:
                 async with asyncio.timeout(self._seconds_per_document_max):
                     kind, body = await process.ask(request)
@@ -128,6 +129,7 @@ class RenderingWorkers:
         process = _Process(
             await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",
                 "-m",
                 worker.__name__,
                 str(self._memory_bytes_max),
@@ -144,7 +146,7 @@ class RenderingWorkers:
         return process
 
     async def _give_back(self, process: _Process) -> None:
-        if process.documents < self._documents_per_process_max:
+        if process.lines < self._lines_per_process_max:
             self._idle.append(process)
         else:
             await self._discard(process)
