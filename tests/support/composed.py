@@ -101,20 +101,22 @@ class ComposedService:
 class ComposedSystem:
     """The four services and who signs their tokens.
 
-    `published` is all that they have said so far, `lengths` how many records each topic has.
+    `published` is all that they have said so far, `lengths` how many records each topic has, `claims`
+    what tokens say where nothing else is wanted.
     """
 
     services: dict[str, ComposedService]
     issuer: Issuer
     published: list[Published] = field(default_factory=list)
     lengths: Counter[str] = field(default_factory=Counter)
+    claims: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str, scopes: str = SCOPES, **claims: Any) -> httpx.AsyncClient:
         """A client of a service with a token of these scopes and claims."""
         return httpx.AsyncClient(
             transport=httpx.ASGITransport(self.services[service].application),
             base_url=f"http://{service}",
-            headers={"Authorization": f"Bearer {self.issuer.token(scopes, **claims)}"},
+            headers={"Authorization": f"Bearer {self.issuer.token(scopes, **(self.claims | claims))}"},
         )
 
     async def send(self, *records: Record) -> None:

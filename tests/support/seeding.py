@@ -1,7 +1,7 @@
 """A little of everything in all four services, made by the ways that PSA and people have: records and calls."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -45,6 +45,11 @@ def plain(what: str) -> str:
     return what
 
 
+def mail_address(text: Text, what: str) -> str:
+    """A mail address with the text in it."""
+    return f"{text(what).replace(' ', '.').lower()}@example.com"
+
+
 @dataclass
 class Seeded:
     """A system and what was made in it: ids that the services gave, and their answers on the way."""
@@ -76,14 +81,14 @@ def master_data(text: Text = plain) -> list[Record]:
         "account_id": ACCOUNT,
         "version": 1,
         "name": text("account"),
-        "billing_email": "ap@example.com",
+        "billing_email": mail_address(text, "ap"),
         "billing_cycle_id": CYCLE,
         "address": address,
         "tax_id": "GB123456789",
         "cap_tolerance": {"amount": "0.99", "currency": "GBP"},
     }
     capped: dict[str, Any] = {"bookings": "300.00", "apply_billing_cap": True, "auto_cap_billing": True}
-    capped |= {"alert_threshold": "50", "alert_recipient": "pm@example.com"}
+    capped |= {"alert_threshold": "50", "alert_recipient": mail_address(text, "pm")}
     budget: dict[str, Any] = {"budget_id": "B-1", "name": text("budget"), "kind": "customer_purchase_order"}
     budget |= {"amount": "12000.00", "apply_billing_cap": True}
     return [
@@ -178,15 +183,21 @@ def events(text: Text = plain) -> list[Record]:
 
 
 @asynccontextmanager
-async def seeded_system(databases: Databases, **settings: Any) -> AsyncIterator[Seeded]:
-    """The four services on a database of their own, with a little of everything in them."""
+async def seeded_system(
+    databases: Databases, text: Text = plain, *, claims: Mapping[str, Any] | None = None, **settings: Any
+) -> AsyncIterator[Seeded]:
+    """The four services on a database of their own, with a little of everything in them.
+
+    `text` makes all names and descriptions, `claims` are the ones of the user whose calls made it.
+    """
     issuer = Issuer()
     issuer.add_key("one")
     made = databases.shared_by_all()
     system = await compose_system(made, issuer, **settings)
+    system.claims |= claims or {}
     try:
         seeded = Seeded(system, made)
-        await seed(seeded)
+        await seed(seeded, text)
         yield seeded
     finally:
         await system.close()
@@ -207,7 +218,8 @@ async def seed(seeded: Seeded, text: Text = plain) -> None:
 
 async def _settings(system: ComposedSystem, seeded: Seeded, text: Text) -> None:
     tax_rule = {"services_product": None, "country": "GB", "category": "S", "rate": "20", "reason": None}
-    settings = {"tax_rules": [tax_rule], "additional_recipients": "books@example.com", "payment_days": 30}
+    settings: dict[str, Any] = {"tax_rules": [tax_rule], "payment_days": 30}
+    settings["additional_recipients"] = mail_address(text, "books")
     seeded.answers["company settings"] = await _call(
         system, "accounting-connector", "PUT", f"/companies/{COMPANY}/settings", settings
     )

@@ -6,7 +6,6 @@ from notifier.api.alerts import alerts_router
 from notifier.api.deliveries import deliveries_router
 from notifier.api.preferences import preferences_router
 from notifier.consumers import dead_letters_line, facts_line
-from notifier.domain.notices import one_line
 from notifier.domain.notifications import Person
 from notifier.handlers.alert_feed import LOOK_SECONDS, AlertFeed
 from notifier.handlers.pruning import prune
@@ -28,13 +27,13 @@ log = structlog.get_logger(__name__)
 
 
 def audiences_of(settings: Settings) -> Audiences:
-    """Whom the settings name; addresses that are not valid are logged."""
+    """Whom the settings name; how many of the addresses are not valid is logged."""
     additional = settings.additional_recipients
-    for written in additional.invalid:
+    if additional.invalid:
         log.warning(
-            "recipient is not a valid mail address, no mail is sent",
+            "recipients are not valid mail addresses, no mail is sent to them",
             setting="ADDITIONAL_NOTIFICATION_RECIPIENTS",
-            written=one_line(written),
+            recipients=len(additional.invalid),
         )
     return Audiences(
         settings.mails,
