@@ -21,7 +21,6 @@ from billing_runs.domain.statistics import (
 )
 
 ITEM = CountedItem(
-    billing_event_id="BE-1",
     account_id="A-1",
     project_id="P-1",
     currency="GBP",
@@ -36,12 +35,13 @@ def test_pre_invoicing_report_counts_and_never_adds_currencies() -> None:
         [
             ITEM,
             replace(ITEM, category="expense", services_product=None, amount=Decimal("-30.00")),
-            replace(ITEM, billing_event_id="BE-2", project_id="P-2", amount=Decimal("0.50")),
-            replace(ITEM, billing_event_id="BE-3", account_id=None, currency="JPY", amount=Decimal(700)),
-        ]
+            replace(ITEM, project_id="P-2", amount=Decimal("0.50")),
+            replace(ITEM, account_id=None, currency="JPY", amount=Decimal(700), items=2),
+        ],
+        events=3,
     )
 
-    assert (report.accounts, report.projects, report.events, report.items) == (1, 2, 3, 4)
+    assert (report.accounts, report.projects, report.events, report.items) == (1, 2, 3, 5)
     assert report.amounts == {"GBP": Decimal("70.50"), "JPY": Decimal(700)}
     assert report.by_category == {
         "expense": {"GBP": Decimal("-30.00")},
@@ -62,9 +62,12 @@ def test_pre_invoicing_report_counts_and_never_adds_currencies() -> None:
 def test_tops_are_limited_per_currency() -> None:
     accounts = range(TOP_COUNT + 2)
     report = pre_invoicing_report(
-        replace(ITEM, account_id=f"A-{number:02}", currency=currency, amount=Decimal(100 - number))
-        for number in accounts
-        for currency in ("EUR", "GBP")
+        (
+            replace(ITEM, account_id=f"A-{number:02}", currency=currency, amount=Decimal(100 - number))
+            for number in accounts
+            for currency in ("EUR", "GBP")
+        ),
+        events=1,
     )
 
     names = [f"A-{number:02}" for number in accounts][:TOP_COUNT]
@@ -72,7 +75,7 @@ def test_tops_are_limited_per_currency() -> None:
 
 
 def test_report_over_nothing_is_empty() -> None:
-    report = pre_invoicing_report([])
+    report = pre_invoicing_report([], events=0)
 
     assert (report.events, report.amounts, report.top_accounts) == (0, {}, ())
 

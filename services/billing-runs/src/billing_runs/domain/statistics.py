@@ -24,12 +24,11 @@ AmountByCurrency = dict[str, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class CountedItem:
-    """Billing event items with what they are counted under: one, or several of an event summed up.
+    """Billing event items with what they are counted under: one, or all that agree in it, summed up.
 
     `services_product` None: none found yet.
     """
 
-    billing_event_id: str
     account_id: str | None
     project_id: str
     currency: str
@@ -97,8 +96,8 @@ class PostInvoicingReport:
     accounts_rejected: tuple[str, ...]
 
 
-def pre_invoicing_report(items: Iterable[CountedItem]) -> PreInvoicingReport:
-    """The report over the items of the billing events that a run takes."""
+def pre_invoicing_report(items: Iterable[CountedItem], *, events: int) -> PreInvoicingReport:
+    """The report over the items of so many billing events, which are those that a run takes."""
     counted = list(items)
     by_category = defaultdict[str, list[CountedItem]](list)
     for item in counted:
@@ -106,7 +105,7 @@ def pre_invoicing_report(items: Iterable[CountedItem]) -> PreInvoicingReport:
     return PreInvoicingReport(
         accounts=len({item.account_id for item in counted if item.account_id is not None}),
         projects=len({item.project_id for item in counted}),
-        events=len({item.billing_event_id for item in counted}),
+        events=events,
         items=sum(item.items for item in counted),
         amounts=_sums((item.currency, item.amount) for item in counted),
         by_category={

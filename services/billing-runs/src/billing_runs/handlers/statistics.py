@@ -37,12 +37,12 @@ async def statistics_of(connection: Reader, run: StoredRun) -> RunStatistics:
         event_ids: list[str] = []
         async for selection in select_all(connection, run, release_first=run.settings.release_first):
             event_ids += ids_of((*selection.taken, *selection.to_release, *selection.held))
-        items = await figures.items_of_events(connection, event_ids)
+        items, events = await figures.items_of_events(connection, event_ids)
     else:
-        items = await figures.items_of_run(connection, run.run_id)
+        items, events = await figures.items_of_run(connection, run.run_id)
     return RunStatistics(
         is_preview=is_preview,
-        before=pre_invoicing_report(items),
+        before=pre_invoicing_report(items, events=events),
         after=post_invoicing_report(await run_documents.counted_documents(connection, run.run_id)),
         fates=await run_events.fates_of(connection, run.run_id),
     )
