@@ -1,9 +1,11 @@
 """The streams that the release service reads: what PSA sends, and commands."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Final
 
+from release import views
 from release.domain.sources import CompanySource
 from release.handlers import write_back
 from release.handlers.arrival import take_billing_events
@@ -16,7 +18,7 @@ from shared.contracts.catalogue import message_types_of
 from shared.database.database import Database
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.batches import Line
-from shared.messaging.message import Message
+from shared.messaging.message import Message, decode
 
 PSA_TOPICS: Final = (
     topics.PSA_PROJECTS,
@@ -42,7 +44,11 @@ def psa_line(company_source: CompanySource) -> Line:
 def accounting_line() -> Line:
     """What the accounting connector tells of billing events."""
     return Line(
-        "accounting", (topics.ACCOUNTING_EVENTS,), write_back.HANDLED, write_back.take_accounting_facts
+        "accounting",
+        (topics.ACCOUNTING_EVENTS,),
+        write_back.HANDLED,
+        write_back.take_accounting_facts,
+        decode=partial(decode, model_of=views.model_of),
     )
 
 

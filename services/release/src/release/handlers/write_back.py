@@ -21,12 +21,12 @@ from release.store.events import StoredEvent, lock_events
 from release.store.history import HistoryEntry
 from release.store.ledger import LedgerRow
 from release.store.revert_deletions import RevertDeletion, take_deletions
+from release.views import WrittenBack
 from shared.contracts.accounting_facts import (
     BillingEventsUnclaimed,
     BillingEventWithdrawn,
     BillingEventWithdrawRefused,
 )
-from shared.contracts.document import Document
 from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.messaging.message import Message
 
@@ -88,7 +88,7 @@ async def take_accounting_facts(work: UnitOfWork, messages: Sequence[Message]) -
     batch = _Batch(work, await lock_events(connection, ids), known_caps, deletions)
     for message in messages:
         match message.body:
-            case Document() as document:
+            case WrittenBack() as document:
                 _invoice(batch, document, message.cause)
             case BillingEventsUnclaimed() as unclaimed:
                 _close(batch, unclaimed, message.cause)
@@ -101,7 +101,7 @@ async def take_accounting_facts(work: UnitOfWork, messages: Sequence[Message]) -
 
 def _named(body: object) -> Sequence[str]:
     match body:
-        case Document():
+        case WrittenBack():
             return () if body.mirrors_document_id is not None else body.billing_event_ids
         case BillingEventsUnclaimed():
             return body.unclaimed if body.billing_events == "cancel" else ()
@@ -114,14 +114,12 @@ def _starter(body: Any) -> dict[str, Any] | None:
     return None if body.starter is None else dict(body.starter.model_dump())
 
 
-def _invoice(batch: _Batch, document: Document, cause: Cause) -> None:
+def _invoice(batch: _Batch, document: WrittenBack, cause: Cause) -> None:
     """Write a validated document back to its events: only to released ones, which another one has not invoiced.
 
     A mirror is never written back. An event that is reverting takes the document as what it goes back to, should the
     withdrawal be refused.
     """
-    assert document.number is not None, "a validated document has a number"
-    assert document.date is not None, "a validated document has a date"
     starter = _starter(document)
     for billing_event_id in _named(document):
         stored = batch.stored.get(billing_event_id)
