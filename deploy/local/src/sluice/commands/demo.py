@@ -18,6 +18,7 @@ from sluice.client import CallError
 from sluice.console import EXIT_FAILED, JsonOption, answer_json, fail, say
 from sluice.demo.context import OPERATOR_EMAIL, USER_EMAIL, USER_ID
 from sluice.demo.feed import EVENTS_MIN, Feed, make_feed
+from sluice.demo.files import keep_files
 from sluice.demo.kafka import WaitError
 from sluice.demo.pages import show
 from sluice.demo.run import DemoRefusedError, Place, play
@@ -48,7 +49,8 @@ def demo(
         ),
     ] = None,
     keep: Annotated[
-        Path | None, typer.Option("--keep", help="Keep the report and the services' logs in this folder.")
+        Path | None,
+        typer.Option("--keep", help="Keep the report, the documents' files and the services' logs here."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -63,7 +65,7 @@ def demo(
         with system, _watched(system):
             start_seconds = time.perf_counter() - started
             try:
-                report = asyncio.run(_play(system, feed, batch_size))
+                report = asyncio.run(_play(system, feed, batch_size, keep))
             finally:
                 _keep_logs(system, keep)
     except KeyboardInterrupt:
@@ -108,7 +110,7 @@ def _watched(system: System) -> Iterator[None]:
         watch.join()
 
 
-async def _play(system: System, feed: Feed, batch_size: int) -> dict[str, Any]:
+async def _play(system: System, feed: Feed, batch_size: int, keep: Path | None) -> dict[str, Any]:
     servers = system.infrastructure
     if servers.mail.page_url is not None:
         say(f"mails are shown at {servers.mail.page_url}")
@@ -119,6 +121,10 @@ async def _play(system: System, feed: Feed, batch_size: int) -> dict[str, Any]:
         mail_page=servers.mail.page_url,
     )
     report = await play(place, feed, batch_size=batch_size, say=say)
+    if keep is not None and "documents" in report:
+        url = place.urls["accounting-connector"]
+        report["files"] = await keep_files(url, place.token, report["documents"], keep / "documents")
+        say(f"the files of {len(report['documents'])} documents are in {keep / 'documents'}")
     return {**report, "infrastructure": system.summary()["infrastructure"]}
 
 
