@@ -186,4 +186,4 @@ async def test_none_is_in_the_spans(flow: Seeded, exported: InMemorySpanExporter
 
 def written(span: ReadableSpan) -> str:
     """All that a span says, in a line."""
-    return span.to_json(indent=None).replace("\n", " ")
+    return str(span.to_json(indent=None)).replace("\n", " ")

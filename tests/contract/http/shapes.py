@@ -34,7 +34,8 @@ class Each:
 
 
 def problems(value: Any, shape: Any, path: str = "") -> list[str]:
-    """What the value lacks of the shape, by path. A shape is a mapping, a list of one, a rule, or a value itself."""
+    """What the value lacks of the shape, by path. A shape is a mapping, a list (of one: for each member), a
+    rule, or a value itself."""
     if isinstance(shape, Optional):
         return [] if value is None else problems(value, shape.shape, path)
     if isinstance(shape, Filled):
@@ -47,17 +48,21 @@ def problems(value: Any, shape: Any, path: str = "") -> list[str]:
         ]
     if isinstance(shape, Mapping):
         return _problems_of_object(value, shape, path)
-    if isinstance(shape, list) and shape:
-        if not isinstance(value, list):
-            return [f"{path}: {value!r} should be a list"]
-        return [
-            each
-            for place, member in enumerate(value)
-            for each in problems(member, shape[0], f"{path}[{place}]")
-        ]
+    if isinstance(shape, list):
+        return _problems_of_list(value, shape, path)
     if callable(shape):
         return [] if shape(value) else [f"{path}: {value!r} is not {shape.__name__}"]
     return [] if value == shape and type(value) is type(shape) else [f"{path}: {value!r} is not {shape!r}"]
+
+
+def _problems_of_list(value: Any, shape: Sequence[Any], path: str) -> list[str]:
+    if not isinstance(value, list):
+        return [f"{path}: {value!r} should be a list"]
+    shapes = list(shape) * len(value) if len(shape) == 1 else list(shape)
+    if len(shapes) != len(value):
+        return [f"{path}: {value!r} should have {len(shapes)} members"]
+    pairs = zip(value, shapes, strict=True)
+    return [each for place, pair in enumerate(pairs) for each in problems(*pair, f"{path}[{place}]")]
 
 
 def _problems_of_object(value: Any, shape: Mapping[str, Any], path: str) -> list[str]:

@@ -60,7 +60,7 @@ async def call(seeded: Seeded, method: str, path: str, body: Any = None, *, stat
 
 
 async def test_a_run(seeded: Seeded) -> None:
-    created = {"status": "new", "execution": "idle", "scope": {"billing_event_ids": ["BE-RUN", "BE-CAP"]}}
+    created = {"status": "new", "execution": "idle", "scope": {"billing_event_ids": ["BE-CAP", "BE-RUN"]}}
     has_shape(seeded.answers["billing run"], RUN | created)
     run = await call(seeded, "GET", f"/billing-runs/{seeding.RUN}")
     reached = {"status": "draft_invoices", "threshold": {"amount": "10.00", "currency": "GBP"}}
@@ -128,7 +128,7 @@ async def test_executions_and_statistics(seeded: Seeded) -> None:
     report = await call(seeded, "GET", f"/billing-runs/{seeding.RUN}/executions")
     has_shape(report, {"items": Filled(execution), "next_cursor": None})
     figures = await call(seeded, "GET", f"/billing-runs/{seeding.RUN}/statistics")
-    expected = {"preview": False, "accounts": 1, "projects": 2, "events": 2, "items": 3}
+    expected: dict[str, Any] = {"preview": False, "accounts": 1, "projects": 2, "events": 2, "items": 3}
     expected |= {"amounts": {"GBP": "30250.00"}, "by_category": {"milestone": anything}}
     has_shape(figures, expected | {"top_accounts": Filled(Each(text)), "documents": Each(anything)})
 
@@ -189,7 +189,7 @@ async def test_a_review(seeded: Seeded) -> None:
 
 
 async def test_rules_and_cycles(seeded: Seeded) -> None:
-    rule = {
+    rule: dict[str, Any] = {
         "kind": None,
         "priority": 10,
         "active_from": None,

@@ -90,7 +90,7 @@ def alerts_router(database: Database, renderer: Renderer, feed: AlertFeed) -> AP
             alert = await mark_read(work.connection, alert_id, own_addresses(principal))
             if alert is None:
                 raise not_found(f"There is no alert {alert_id}.")
-            return Answer(200, alert_body(alert, renderer))
+            return Answer(200, Alert.model_validate(alert_body(alert, renderer)).model_dump(mode="json"))
 
         return await answer_once(database, request, principal, act)
 

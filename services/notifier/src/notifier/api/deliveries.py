@@ -56,7 +56,7 @@ def deliveries_router(database: Database) -> APIRouter:
                 ) from None
             if delivery is None:
                 raise not_found(f"There is no delivery {delivery_id}.")
-            return Answer(202, delivery_body(delivery))
+            return Answer(202, DeliveryBody.model_validate(delivery_body(delivery)).model_dump(mode="json"))
 
         return await answer_once(database, request, principal, act)
 
