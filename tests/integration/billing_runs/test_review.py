@@ -277,3 +277,19 @@ async def test_a_rule_over_lines_and_a_rule_set(runs: Runs, client: httpx.AsyncC
     await _drafts(runs)
 
     assert await runs.reviews() == {"D-BE-1": "draft", "D-BE-2": "draft", "D-BE-3": "rejected"}
+
+
+async def test_a_run_that_goes_on_by_itself_is_never_seen_to_rest(runs: Runs) -> None:
+    await runs.know(event("BE-1"))
+    await runs.command(create(process_type="full_automatic"), command("process"))
+    seen = [await runs.state()]
+    while seen[-1] != ("validated", "idle"):
+        worked = await runs.chunk()
+        seen.append(await runs.state())
+        answers = runs.connector.answer(await runs.take_published("accounting."))
+        if answers:
+            await runs.accounting_facts(*answers)
+        assert worked or answers, seen
+    assert [status for status, execution in seen if execution == "idle"] == ["validated"]
+    told = [fact["status"] for fact in await runs.facts("run.status-changed")]
+    assert told[1:-1] == ["invoice_lines_created", "creating_invoices", "draft_invoices", "validating"]

@@ -87,6 +87,10 @@ async def advance_run(session: RunSession, time_zone: tzinfo) -> None:
             session.start(phase=FIRST_PHASE[session.execution.step])
         case ExecutionState.RUNNING:
             await _chunk(session, time_zone)
+            if session.run.state.execution is ExecutionState.IDLE:
+                # At once: a run that goes on by itself is never seen to rest between two steps.
+                await session.save()
+                await _between_steps(session, time_zone)
         case ExecutionState.IDLE:
             await _between_steps(session, time_zone)
         case _:
