@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
+import httpx
 
 from accounting_connector.handlers import schedules
 from integration.accounting_connector.driver import ConnectorDriver, company, event, item, released
@@ -125,3 +126,17 @@ async def test_a_schedule_holds_from_when_it_was_set_through_other_settings(
     assert await look(connector, DUE + timedelta(hours=6)) == 1
     await put_schedule(administrator, None, version=4, at=DUE + timedelta(hours=6, minutes=30))
     assert await look(connector, DUE + timedelta(days=9)) == 0
+
+
+async def test_a_schedule_put_over_http_is_followed(
+    connector: ConnectorDriver, client: httpx.AsyncClient
+) -> None:
+    await connector.release(released(event("BE-1")))
+    answer = await client.put("/companies/C-UK/settings", json={"schedule": {"every": "hour", "at": "00:30"}})
+    assert answer.status_code == 200, answer.text
+    now = datetime.now(UTC)
+    assert await look(connector, now) == 0
+    assert await look(connector, now + timedelta(hours=1)) == 1
+    await connector.settle()
+    (shown,) = (await client.get("/process-runs", params={"kind": "schedule"})).json()["items"]
+    assert (shown["status"], shown["invoices"], shown["starter"]) == ("completed", 1, None)
