@@ -9,6 +9,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import asyncpg
@@ -18,6 +20,7 @@ from aiokafka.errors import KafkaError
 
 from shared import failpoints
 from shared.database.database import Database, is_transient
+from shared.messaging.keyed_batches import KeyedMessage, send_keyed
 from shared.telemetry import metrics
 
 BATCH_ROWS_MAX: Final = 1_000
@@ -56,6 +59,11 @@ class RelayState:
     failure: str | None = None
 
 
+@lru_cache(maxsize=64)  # the messages of a transaction have one time
+def _time_of(occurred_at: datetime) -> bytes:
+    return occurred_at.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
+
+
 def headers_of(row: "asyncpg.Record", source: str) -> list[tuple[str, bytes | None]]:
     """The Kafka headers of an outbox row: CloudEvents in binary mode, or a dead letter's own."""
     if row["headers"] is not None:
@@ -66,7 +74,7 @@ def headers_of(row: "asyncpg.Record", source: str) -> list[tuple[str, bytes | No
         ("ce_source", source.encode()),
         ("ce_type", row["type"].encode()),
         ("ce_subject", row["aggregateid"]),
-        ("ce_time", row["occurred_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()),
+        ("ce_time", _time_of(row["occurred_at"])),
         ("content-type", b"application/json"),
     ]
     for name, column in (
@@ -150,15 +158,15 @@ class Relay:
             return 0
         self.state.oldest_age_seconds = time.time() - rows[0]["occurred_at"].timestamp()
         failpoints.hit(failpoints.RELAY_BEFORE_SEND)
-        results = await self._send(rows)
+        outcomes = await self._send(rows)
         failpoints.hit(failpoints.RELAY_AFTER_SEND)
         failed_keys: set[tuple[str, bytes | None]] = set()
         failure: BaseException | None = None
         published = []
-        for row, result in zip(rows, results, strict=True):
+        for row, error in zip(rows, outcomes, strict=True):
             key = (row["aggregatetype"], row["aggregateid"])
-            if isinstance(result, BaseException):
-                failure = failure or result
+            if error is not None:
+                failure = failure or error
                 failed_keys.add(key)
             elif key not in failed_keys:
                 published.append(row["seq"])
@@ -168,15 +176,12 @@ class Relay:
             raise failure
         return len(rows)
 
-    async def _send(self, rows: Sequence["asyncpg.Record"]) -> list[Any]:
+    async def _send(self, rows: Sequence["asyncpg.Record"]) -> list[BaseException | None]:
+        messages = [
+            KeyedMessage(
+                row["aggregatetype"], row["aggregateid"], row["payload"], headers_of(row, self._source)
+            )
+            for row in rows
+        ]
         async with asyncio.timeout(SEND_SECONDS_MAX):  # an idempotent producer would try for ever
-            futures = [
-                await self._producer.send(
-                    row["aggregatetype"],
-                    row["payload"],
-                    key=row["aggregateid"],
-                    headers=headers_of(row, self._source),
-                )
-                for row in rows
-            ]
-            return list(await asyncio.gather(*futures, return_exceptions=True))
+            return await send_keyed(self._producer, messages)

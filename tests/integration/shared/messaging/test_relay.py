@@ -77,20 +77,39 @@ async def waiting(store: Database) -> int:
     return int(await store.pool.fetchval("select count(*) from outbox"))
 
 
+class Builder:
+    """A batch of keys that is full after three."""
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+
+    def append(self, *, key: bytes, value: bytes, timestamp: None, headers: Any) -> object | None:
+        if len(self.keys) == 3:
+            return None
+        self.keys.append(key)
+        return object()
+
+
 class FailingProducer:
-    """A producer whose sends fail for some keys."""
+    """A producer whose batches fail, once, that hold certain keys; each key has a partition of its own."""
 
     def __init__(self, failing: set[bytes]) -> None:
         self.failing = failing
         self.sent: list[bytes] = []
 
-    async def send(self, topic: str, value: bytes, *, key: bytes, headers: Any) -> "asyncio.Future[None]":
+    async def partitions_for(self, topic: str) -> set[int]:
+        return set(range(10_000))
+
+    def create_batch(self) -> Builder:
+        return Builder()
+
+    async def send_batch(self, batch: Builder, topic: str, *, partition: int) -> "asyncio.Future[None]":
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if key in self.failing:
-            self.failing.discard(key)
+        if failing := self.failing.intersection(batch.keys):
+            self.failing -= failing
             future.set_exception(KafkaTimeoutError())
         else:
-            self.sent.append(key)
+            self.sent += batch.keys
             future.set_result(None)
         return future
 
@@ -155,6 +174,49 @@ async def test_a_failed_send_keeps_the_later_rows_of_its_key(store: Database) ->
         await relay.publish_oldest(connection)
     assert producer.sent == [b"a", b"a"]
     assert await waiting(store) == 0
+
+
+async def test_a_batch_that_failed_keeps_the_rows_of_later_batches_too(store: Database) -> None:
+    await publish(store, ["a", "a", "a", "a", "b"])
+    producer = FailingProducer({b"a"})
+    relay = Relay(store, producer, service="release")
+    async with store.pool.acquire() as connection:
+        with pytest.raises(KafkaTimeoutError):
+            await relay.publish_oldest(connection)
+        assert sorted(producer.sent) == [b"a", b"b"], "the fourth of its key was in a batch of its own"
+        assert await waiting(store) == 4
+        producer.sent.clear()
+        await relay.publish_oldest(connection)
+    assert producer.sent == [b"a", b"a", b"a", b"a"]
+    assert await waiting(store) == 0
+
+
+async def test_a_key_has_the_partition_that_other_clients_choose(
+    store: Database, producer: AIOKafkaProducer, kafka_server: Broker, topic: str
+) -> None:
+    keys = [f"P-{number}" for number in range(30)]
+    await publish(store, keys)
+    async with store.pool.acquire() as connection:
+        await Relay(store, producer, service="release").publish_oldest(connection)
+    chosen = {record.key: record.partition for record in await read_topic(kafka_server, topic, len(keys))}
+    for key in keys:
+        sent = await producer.send_and_wait(topic, b"{}", key=key.encode())
+        assert chosen[key.encode()] == sent.partition
+
+
+async def test_more_messages_than_fit_a_batch_arrive_in_order(
+    store: Database, producer: AIOKafkaProducer, kafka_server: Broker, topic: str
+) -> None:
+    count = 900
+    async with store.transaction() as work:
+        ids = [
+            work.publish(HOLD, "BE-1", {"billing_event_id": "x" * 1_000, "on_hold": True})
+            for _ in range(count)
+        ]
+    async with store.pool.acquire() as connection:
+        assert await Relay(store, producer, service="release").publish_oldest(connection) == count
+    records = await read_topic(kafka_server, topic, count)
+    assert [dict(record.headers)["ce_id"].decode() for record in records] == ids
 
 
 async def test_one_of_two_relays_leads_and_the_other_takes_over_in_order(
