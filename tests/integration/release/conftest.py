@@ -11,7 +11,7 @@ from shared.database.database import Database
 from support.databases import Databases, FreshDatabase
 from unit.shared.http.sample import Issuer
 
-_EMPTY = """
+EMPTY_TABLES = """
 do $$
 declare names text;
 begin
@@ -34,7 +34,7 @@ def release_database(databases: Databases) -> Iterator[FreshDatabase]:
 async def store(release_database: FreshDatabase) -> AsyncIterator[Database]:
     """The service's pool on empty tables."""
     administrator = await asyncpg.connect(release_database.administrator_url)
-    await administrator.execute(_EMPTY)
+    await administrator.execute(EMPTY_TABLES)
     await administrator.close()
     store = Database(release_database.url, schema=release_database.schema, application_name="tests")
     await store.open()

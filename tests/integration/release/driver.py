@@ -150,8 +150,16 @@ class ReleaseDriver:
 
     async def facts(self, *types: str) -> list[Fact]:
         """What was published, in order; each is valid by its contract. Only of these types, if any are given."""
+        return [
+            fact
+            for _, fact in await self.facts_since(0)
+            if not types or fact.type.removeprefix("release.billing-event.").removesuffix(".v1") in types
+        ]
+
+    async def facts_since(self, seq: int) -> list[tuple[int, Fact]]:
+        """What was published after the message of this number, each with its own, in order."""
         facts = []
-        for row in await self.database.pool.fetch("select * from outbox order by seq"):
+        for row in await self.database.pool.fetch("select * from outbox where seq > $1 order by seq", seq):
             if row["type"] not in CATALOGUE:
                 continue
             body = json.loads(row["payload"])
@@ -159,8 +167,7 @@ class ReleaseDriver:
             fact = Fact(body)
             fact.type, fact.key = row["type"], row["aggregateid"].decode()
             fact.correlation_id, fact.causation_id = row["correlationid"], row["causationid"]
-            if not types or fact.type.removeprefix("release.billing-event.").removesuffix(".v1") in types:
-                facts.append(fact)
+            facts.append((row["seq"], fact))
         return facts
 
     async def dead_letters(self) -> list[str]:

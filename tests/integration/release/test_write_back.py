@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from integration.release.driver import Fact, Record, generated, item, project, words
-from integration.release.releasing import ReleasingDriver, capped_project, release, worth
+from integration.release.releasing import SETTINGS, ReleasingDriver, capped_project, release, worth
 from release.consumers import accounting_line
+from release.domain.settings import ReleaseSettings
 from shared.database.database import Database
 from shared.messaging.batches import BatchProcessor
 from support.records import message_record
@@ -19,8 +20,8 @@ PARTY = {"id": "A-1", "name": "Port Authority"}
 class AccountingDriver(ReleasingDriver):
     """A replica that also hears the accounting connector."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, settings: ReleaseSettings = SETTINGS) -> None:
+        super().__init__(database, settings)
         self._accounting = BatchProcessor(database, accounting_line(), service="release")
 
     async def accounting(self, *records: Record) -> None:
