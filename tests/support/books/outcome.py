@@ -32,6 +32,11 @@ _PROCESS_RUNS: Final = """
 select process_run_id, status, invoices from accounting_connector.process_runs where process_run_id = any($1::text[])
 """
 _RUNS: Final = "select run_id, status from billing_runs.runs where run_id = any($1::text[])"
+_FILES: Final = """
+select billing_event_id, document.xml_file, document.pdf_file from billing_runs.run_events
+join billing_runs.run_documents as document using (run_id, document_id)
+where run_id = any($1::text[]) and (document.xml_file, document.pdf_file) is distinct from ('ready', 'ready')
+"""
 _MAILS: Final = """
 select lower(recipient) as recipient, count(*) as mails from notifier.deliveries
 where lower(recipient) = any($1::text[]) and status = 'sent' group by 1
@@ -106,7 +111,9 @@ async def _ended(connection: "asyncpg.Connection[Any]", expected: Expectation) -
     found += _differences("process run", wanted_runs, runs)
     rows = await connection.fetch(_RUNS, expected.billing_runs)
     statuses = {row["run_id"]: row["status"] for row in rows}
-    return found + _differences("billing run", dict.fromkeys(expected.billing_runs, "validated"), statuses)
+    found += _differences("billing run", dict.fromkeys(expected.billing_runs, "validated"), statuses)
+    rows = await connection.fetch(_FILES, expected.billing_runs)
+    return found + [f"files that were not made: {dict(row)}" for row in rows]
 
 
 async def _told(
