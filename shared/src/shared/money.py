@@ -5,7 +5,7 @@ different currencies are never added. On the wire an amount is a decimal string 
 """
 
 from collections.abc import Iterable
-from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, localcontext
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 from functools import cache
 from typing import Final
 
@@ -61,8 +61,10 @@ def has_only_minor_units(amount: Decimal, currency: str) -> bool:
 
 def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
     """Sum without rounding; raises decimal.Inexact rather than lose a digit."""
-    with localcontext(_EXACT):
-        return sum(amounts, ZERO)
+    total = ZERO
+    for amount in amounts:
+        total = _EXACT.add(total, amount)
+    return total
 
 
 def exact_product(left: Decimal, right: Decimal) -> Decimal:

@@ -14,12 +14,22 @@ from shared.telemetry.traces import current_traceparent
 MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 """Largest value that the topics carry (contract.md section 1)."""
 
-_INSERT_OUTBOX: Final = """
-insert into outbox (id, aggregatetype, aggregateid, type, payload, correlationid, causationid, traceparent, headers)
-select id, topic, key, type, payload, correlation_id, causation_id, traceparent, headers::jsonb
-from unnest(
-  $1::text[], $2::text[], $3::bytea[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[])
-  with ordinality as message (id, topic, key, type, payload, correlation_id, causation_id, traceparent, headers, place)
+# Copied, which costs a third of what arrays of columns cost; the order of the rows is that of their numbers.
+_MESSAGE_COLUMNS: Final = (
+    "id",
+    "aggregatetype",
+    "aggregateid",
+    "type",
+    "payload",
+    "correlationid",
+    "causationid",
+    "traceparent",
+)
+_INSERT_DEAD_LETTERS: Final = """
+insert into outbox (id, aggregatetype, aggregateid, type, payload, headers)
+select id, topic, key, 'dead-letter', value, headers::jsonb
+from unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[]) with ordinality
+  as letter (id, topic, key, value, headers, place)
 order by place
 """
 
@@ -51,9 +61,11 @@ class UnitOfWork:
     """
 
     connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
-    _rows: list[
-        tuple[str, str, bytes | None, str, bytes | None, str | None, str | None, str | None, str | None]
-    ] = field(default_factory=list)
+    _messages: list[tuple[str, str, bytes, str, bytes, str | None, str | None, str | None]] = field(
+        default_factory=list
+    )
+    _dead_letters: list[tuple[str, str, bytes | None, bytes | None, str]] = field(default_factory=list)
+    _own_traceparent: str | None = field(default_factory=current_traceparent)
     rejected: list[tuple[Any, str, Sequence[Mapping[str, str]]]] = field(default_factory=list)
 
     def publish(self, message_type: str, key: str, body: Mapping[str, Any], cause: Cause = NO_CAUSE) -> str:
@@ -66,7 +78,7 @@ class UnitOfWork:
         if len(payload) > MESSAGE_BYTES_MAX:
             raise MessageTooLargeError(f"{message_type}: {len(payload)} bytes are more than a topic carries")
         message_id = new_id()
-        self._rows.append(
+        self._messages.append(
             (
                 message_id,
                 CATALOGUE[message_type].topic,
@@ -75,8 +87,7 @@ class UnitOfWork:
                 payload,
                 cause.correlation_id,
                 cause.causation_id,
-                cause.traceparent or current_traceparent(),
-                None,
+                cause.traceparent or self._own_traceparent,
             )
         )
         return message_id
@@ -86,9 +97,7 @@ class UnitOfWork:
     ) -> None:
         """Queue the original bytes of a record that could not be taken, with its own headers and those that say why."""
         kept = [[name, content.hex() if content is not None else None] for name, content in headers]
-        self._rows.append(
-            (dead_letter_id, topic, key, "dead-letter", value, None, None, None, orjson.dumps(kept).decode())
-        )
+        self._dead_letters.append((dead_letter_id, topic, key, value, orjson.dumps(kept).decode()))
 
     def reject(self, message: Any, reason: str, errors: Sequence[Mapping[str, str]] = ()) -> None:
         """Say that a message of the batch turned out to be bad input: it becomes a dead letter in this transaction."""
@@ -96,8 +105,15 @@ class UnitOfWork:
 
     async def flush(self) -> bool:
         """Write the queued messages to the outbox; whether there were any."""
-        if not self._rows:
+        if not self._messages and not self._dead_letters:
             return False
-        await self.connection.execute(_INSERT_OUTBOX, *map(list, zip(*self._rows, strict=True)))
-        self._rows.clear()
+        if self._messages:
+            await self.connection.copy_records_to_table(
+                "outbox", records=self._messages, columns=_MESSAGE_COLUMNS
+            )
+            self._messages.clear()
+        if self._dead_letters:
+            columns = map(list, zip(*self._dead_letters, strict=True))
+            await self.connection.execute(_INSERT_DEAD_LETTERS, *columns)
+            self._dead_letters.clear()
         return True
