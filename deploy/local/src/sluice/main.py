@@ -9,6 +9,7 @@ from sluice.commands import (
     dead_letters,
     demo,
     down,
+    explain,
     job,
     migrate,
     reconcile,
@@ -33,6 +34,7 @@ app.command()(migrate.migrate)
 app.command()(topics.topics)
 app.command()(token.token)
 app.command()(release.release)
+app.command()(explain.explain)
 app.add_typer(job.app, name="job")
 app.add_typer(run.app, name="run")
 app.add_typer(dead_letters.app, name="dead-letters")

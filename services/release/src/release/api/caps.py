@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import JsonValue
 
 from release.api.billing_events import MayRead
@@ -33,7 +33,10 @@ def caps_router(database: Database) -> APIRouter:
 
     @router.get("/projects/{project_id}/cap/ledger", response_model=None, responses=_PAGE)
     async def get_cap_ledger(
-        project_id: ProjectId, principal: MayRead, page: Annotated[PageRequest, pages_by(int)]
+        project_id: ProjectId,
+        principal: MayRead,
+        page: Annotated[PageRequest, pages_by(int)],
+        billing_event_id: Annotated[Id | None, Query()] = None,
     ) -> dict[str, Any]:
         """What was released on the project and its budgets, or given back, the oldest first, each with its decision."""
         await _load(database, project_id)
@@ -41,6 +44,7 @@ def caps_router(database: Database) -> APIRouter:
         rows = await load_ledger(
             database.pool,
             project_id,
+            billing_event_id=billing_event_id,
             after_entry_id=after if isinstance(after, int) else None,
             rows_max=page.limit + 1,
         )

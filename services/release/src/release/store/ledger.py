@@ -20,7 +20,8 @@ order by place
 _PAGE: Final = """
 select entry_id, recorded_at, act, billing_event_id, budget_id, amount, currency, released_after, decision
 from cap_ledger where project_id = $1 and ($2::bigint is null or entry_id > $2)
-order by entry_id limit $3
+  and ($3::text is null or billing_event_id = $3)
+order by entry_id limit $4
 """
 
 
@@ -54,7 +55,12 @@ async def append_ledger(connection: Connection, rows: Sequence[LedgerRow]) -> No
 
 
 async def load_ledger(
-    connection: Reader, project_id: str, *, after_entry_id: int | None, rows_max: int
+    connection: Reader,
+    project_id: str,
+    *,
+    billing_event_id: str | None,
+    after_entry_id: int | None,
+    rows_max: int,
 ) -> list["asyncpg.Record"]:
-    """Lines of one project in the order in which they were written, at most `rows_max` after the given one."""
-    return await connection.fetch(_PAGE, project_id, after_entry_id, rows_max)
+    """Lines of one project, of one event or of all, in the order in which they were written, after the given one."""
+    return await connection.fetch(_PAGE, project_id, after_entry_id, billing_event_id, rows_max)
