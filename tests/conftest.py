@@ -1,10 +1,12 @@
 """Servers that tests share: one PostgreSQL and one broker per run, started when the first test asks for them."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sluice.console import say
 from sluice.folders import user_cache
@@ -23,6 +25,14 @@ from sluice.state import State, ephemeral_state
 from sluice.system import ANY_PORTS, Options, System, take_system
 from support.databases import Databases, FreshDatabase
 from support.topics import Topics, unique
+
+# The suite is the same each time and knows no deadlines, for it must be stable on a busy machine;
+# HYPOTHESIS_PROFILE=exploring looks further.
+settings.register_profile(
+    "repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("exploring", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(scope="session")
