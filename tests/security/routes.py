@@ -73,6 +73,7 @@ ROUTES: Final[dict[str, dict[Call, str | None]]] = {
         ("GET", "/billing-runs/{}/statistics"): READ_RUNS,
         ("GET", "/billing-runs/{}/documents"): READ_RUNS,
         ("GET", "/billing-runs/{}/billing-events"): READ_RUNS,
+        ("GET", "/billing-runs/{}/events"): READ_RUNS,
         ("POST", "/billing-runs/{}/documents/review"): APPROVE,
         ("GET", "/rules/{}"): READ_RUNS,
         ("PUT", "/rules/{}"): SETTINGS,

@@ -32,7 +32,7 @@ _TABLES: Final = """
 select schemaname || '.' || quote_ident(tablename) as name, schemaname as schema, tablename as table,
   (select quote_ident(attname) from pg_attribute
    where attrelid = (quote_ident(schemaname) || '.' || quote_ident(tablename))::regclass and attnum > 0
-   and attgenerated = '' and attidentity = '' order by attnum limit 1) as column
+   and not attisdropped and attgenerated = '' and attidentity = '' order by attnum limit 1) as column
 from pg_tables where schemaname = any($1) order by 1
 """
 
@@ -138,7 +138,10 @@ async def test_a_role_cannot_change_what_its_tables_are(
 
 async def test_of_a_document_only_its_state_can_be_updated(seen_by: dict[str, FreshDatabase]) -> None:
     connection = await asyncpg.connect(seen_by["accounting-connector"].url)
-    described = "select attname from pg_attribute where attnum > 0 and attrelid = $1::text::regclass"
+    described = (
+        "select attname from pg_attribute"
+        " where attnum > 0 and not attisdropped and attrelid = $1::text::regclass"
+    )
     try:
         rows = await connection.fetch(described, "accounting_connector.documents")
         columns = [row["attname"] for row in rows]

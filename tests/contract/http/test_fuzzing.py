@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,8 @@ import pytest
 from shared.http.server import serve
 from support import seeding
 from support.composed import SCOPES
-from support.seeding import Seeded
+from support.databases import Databases
+from support.seeding import Seeded, seeded_system
 from unit.shared.http.sample import free_port
 
 HOST: Final = "127.0.0.1"
@@ -104,6 +106,13 @@ async def judge(seeded: Seeded, service: str, folder: Path) -> tuple[int, str]:
     finally:
         stop.set()
         await serving
+
+
+@pytest.fixture(scope="module")
+async def seeded(databases: Databases) -> AsyncIterator[Seeded]:
+    """A system of the module's own, for made-up requests leave nothing as it was."""
+    async with seeded_system(databases) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
