@@ -37,6 +37,7 @@ select billing_event_id, document.xml_file, document.pdf_file from billing_runs.
 join billing_runs.run_documents as document using (run_id, document_id)
 where run_id = any($1::text[]) and (document.xml_file, document.pdf_file) is distinct from ('ready', 'ready')
 """
+_RELEASED_STAGES: Final = ("released", "invoiced", "reverted")
 _MAILS: Final = """
 select lower(recipient) as recipient, count(*) as mails from notifier.deliveries
 where lower(recipient) = any($1::text[]) and status = 'sent' group by 1
@@ -138,6 +139,13 @@ async def _told(
         for subject in subjects:
             if counts[message_type, subject] != 1:
                 found.append(f"{message_type} of {subject} was told {counts[message_type, subject]} times")
+    for message_type, body, _ in first_of_each(facts):
+        refused = str(body.get("billing_event_id"))
+        if (
+            message_type == "release.billing-event.refused.v1"
+            and expected.stages.get(refused, "") in _RELEASED_STAGES
+        ):
+            found.append(f"{refused} was refused although it was to be released: {body['reasons']}")
     return found
 
 

@@ -1,0 +1,105 @@
+"""Defects planted on purpose: each starts a service with one of its safeguards broken, to see whether a test notices.
+
+Run as `python -c "from support.planted import run; run('NAME', 'MODULE')"` with the tests' folder on the path.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from shared import failpoints
+from shared.messaging import batches, inbox, lines, relay
+from shared.money import ZERO
+
+
+def _replace(place: object, name: str, by: object) -> None:
+    assert hasattr(place, name), f"{place} has no {name} any more: the defect would break nothing"
+    setattr(place, name, by)
+
+
+def _claim_always_fresh() -> None:
+    """Whatever comes again is handled again."""
+    claim = inbox.claim
+
+    async def claim_all(connection: Any, messages: Sequence[Any]) -> inbox.Claim:
+        await claim(connection, messages)
+        return inbox.Claim(fresh=list(messages))
+
+    _replace(inbox, "claim", claim_all)
+
+
+def _acknowledge_before_commit() -> None:
+    """Offsets are committed before the transaction."""
+    consumers: dict[int, lines.Consumer] = {}
+    make, take = lines.Consumer.__init__, batches.BatchProcessor.take
+
+    def make_and_remember(
+        self: lines.Consumer, broker: Any, processor: Any, *rest: Any, **named: Any
+    ) -> None:
+        make(self, broker, processor, *rest, **named)
+        consumers[id(processor)] = self
+
+    async def acknowledge_and_take(self: batches.BatchProcessor, records: Sequence[Any]) -> None:
+        reached: dict[TopicPartition, int] = {}
+        for record in records:
+            reached[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        await consumers[id(self)].subscriber.consumer.commit(reached)
+        await take(self, records)
+
+    _replace(lines.Consumer, "__init__", make_and_remember)
+    _replace(batches.BatchProcessor, "take", acknowledge_and_take)
+
+
+def _delete_before_send() -> None:
+    """The relay deletes what it is about to send."""
+
+    class Forgetful(relay.Relay):
+        async def publish_oldest(self, connection: Any) -> int:
+            rows = await connection.fetch(relay._FETCH, relay.BATCH_ROWS_MAX, relay.BATCH_BYTES_MAX)
+            if rows:
+                await connection.execute(relay._DELETE, [row["seq"] for row in rows])
+                failpoints.hit(failpoints.RELAY_BEFORE_SEND)
+                await self._send(rows)
+            return len(rows)
+
+    def make(database: Any, producer: AIOKafkaProducer, *, service: str) -> relay.Relay:
+        return Forgetful(database, producer, service=service)
+
+    _replace(import_module("shared.service"), "Relay", make)
+
+
+def _skip_project_lock() -> None:
+    """A release reads its project's cap without locking it."""
+    name, clause = "_LOCK_PROJECTS_OF_EVENTS", " for no key update"
+    statements = import_module("release.store.caps")
+    locking = getattr(statements, name)
+    assert clause in locking, "projects are locked otherwise now"
+    _replace(statements, name, locking.replace(clause, ""))
+
+
+def _less_than() -> None:
+    """What is exactly as much as remains does not fit."""
+
+    def fits_project(summary_amount: Any, remaining: Any) -> bool:
+        return bool(summary_amount <= ZERO or summary_amount < remaining)
+
+    cap_case = import_module("release.domain.cap_case")
+    _replace(cap_case, "fits_project", fits_project)
+
+
+DEFECTS: Final[Mapping[str, Callable[[], None]]] = {
+    "claim always fresh": _claim_always_fresh,
+    "acknowledge before commit": _acknowledge_before_commit,
+    "delete before send": _delete_before_send,
+    "skip project lock": _skip_project_lock,
+    "less than": _less_than,
+}
+"""What breaks each safeguard, by name."""
+
+
+def run(defect: str, module: str) -> None:
+    """Break the safeguard, then run the service of this module as ever."""
+    DEFECTS[defect]()
+    import_module(f"{module}.main").main()
