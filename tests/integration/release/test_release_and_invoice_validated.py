@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from integration.release.driver import business_record, company, generated, item, project
+from integration.release.driver import ACCOUNT, business_record, company, generated, item, project
 from integration.release.releasing import capped_project, worth
 from support.composed import ComposedSystem, compose_system
 from support.databases import Databases
+from support.records import message_record
 from unit.shared.http.sample import Issuer
 
 ALL = {"filter": {"account_id": "A-1"}}
@@ -21,7 +22,8 @@ async def system(databases: Databases, issuer: Issuer) -> AsyncIterator[Composed
         made, issuer, optional_on_release="services_product", on_chunk_failure="isolate"
     )
     await composed.send(
-        company(),
+        company(name="Survey Ltd"),
+        message_record(ACCOUNT, {"account_id": "A-1", "version": 1, "name": "Port Authority"}),
         capped_project("2.00"),
         project("P-2", services_product=None),
         worth("BE-1", "1.00"),
