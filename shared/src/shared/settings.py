@@ -38,6 +38,12 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _issuer(text: str) -> str:
+    # As it stands, for tokens name it letter by letter.
+    _HTTP_URL.validate_python(text)
+    return text
+
+
 def _brokers(text: str) -> str:
     if not all(_BROKER.fullmatch(part) for part in text.split(",")):
         raise ValueError("should be host:port, several with commas")
@@ -98,7 +104,7 @@ class ServiceSettings(BaseSettings):
     instance_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,80}$")] = Field(
         default_factory=socket.gethostname
     )
-    oidc_issuer: Annotated[str, Field(min_length=1)]
+    oidc_issuer: Annotated[str, AfterValidator(_issuer)]
     oidc_audience: Annotated[str, Field(min_length=1)] = "sluice"
     oidc_jwks_url: Annotated[str, AfterValidator(_keys_address)] | None = None
     otel_exporter_otlp_endpoint: Annotated[str, AfterValidator(_http_url)] | None = None

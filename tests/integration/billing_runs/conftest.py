@@ -34,7 +34,7 @@ SETTINGS = BillingRunsSettings(
     kafka_bootstrap_servers="none:1",
     database_url=SecretStr("postgresql://none"),
     http_port=0,
-    oidc_issuer="none",
+    oidc_issuer="http://none",
 )
 
 

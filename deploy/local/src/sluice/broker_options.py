@@ -14,7 +14,7 @@ def broker_options(bootstrap_servers: str) -> dict[str, Any]:
         kafka_bootstrap_servers=bootstrap_servers,
         # Commands need neither a database nor an issuer to talk to a broker, the settings' class wants both.
         database_url=SecretStr("postgresql://none"),
-        oidc_issuer="none",
+        oidc_issuer="http://none",
         http_port=0,
     )
     return client_options(settings)

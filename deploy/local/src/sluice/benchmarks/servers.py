@@ -27,7 +27,7 @@ class Servers:
             kafka_bootstrap_servers=self.bootstrap_servers,
             kafka_idempotent_producer=self.is_idempotent,
             database_url=SecretStr(self.administrator_url),
-            oidc_issuer="none",
+            oidc_issuer="http://none",
             http_port=0,
         )
 
