@@ -82,8 +82,10 @@ async def test_additional_recipients_each_get_a_mail_of_their_own_and_invalid_on
     assert alerts == [USER]
     assert mails == ["b@x.example", "c@x.example", "d@x.example", MAIL]
     logged = caplog.text + capsys.readouterr().out
-    assert "nobody" in logged
-    assert "broken@" in logged
+    assert "ADDITIONAL_NOTIFICATION_RECIPIENTS" in logged
+    assert "role=additional" in logged
+    assert "nobody" not in logged
+    assert "broken@" not in logged
 
 
 async def test_a_starter_whose_address_is_not_valid_gets_an_alert_only(notifier: NotifierDriver) -> None:
