@@ -5,13 +5,13 @@ import time
 import httpx
 import pytest
 
+from security.answers import PROBLEM
 from security.routes import ALL_SCOPES, OPEN, ROUTES, unnamed
 from shared.http.routes import routes_of, scopes_of
 from support.composed import ComposedSystem
 from support.seeding import Seeded
 from unit.shared.http.sample import Issuer
 
-PROBLEM = "application/problem+json"
 SERVICES = sorted(ROUTES)
 STREAM = ("GET", "/alerts/stream")
 
