@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -185,6 +186,7 @@ def _bounded(text: str | None) -> str | None:
     )
 
 
+@lru_cache(maxsize=64)  # what a transaction publishes has one time
 def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None

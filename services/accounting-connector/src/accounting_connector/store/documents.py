@@ -31,18 +31,21 @@ from unnest(
   customer_reference, billing_event_ids, billing_run_id, process_run_id, total_net, total_tax, total_gross, line_count,
   excluded_items, corrects_document_id, mirrors_document_id, collection_date, payment_days, additional_fields, starter)
 """
-_INSERT_LINES: Final = """
-insert into document_lines (
-  document_id, place, billing_event_id, billing_event_item_id, description, product, quantity, unit_price, amount,
-  tax_category, tax_rate, additional_fields)
-select * from unnest(
-  $1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::numeric[], $8::numeric[], $9::numeric[],
-  $10::text[], $11::numeric[], $12::jsonb[])
-"""
-_INSERT_TAXES: Final = """
-insert into document_taxes (document_id, place, category, rate, taxable, tax, reason)
-select * from unnest($1::text[], $2::int[], $3::text[], $4::numeric[], $5::numeric[], $6::numeric[], $7::text[])
-"""
+_LINE_COLUMNS: Final = (
+    "document_id",
+    "place",
+    "billing_event_id",
+    "billing_event_item_id",
+    "description",
+    "product",
+    "quantity",
+    "unit_price",
+    "amount",
+    "tax_category",
+    "tax_rate",
+    "additional_fields",
+)
+_TAX_COLUMNS: Final = ("document_id", "place", "category", "rate", "taxable", "tax", "reason")
 _LOAD: Final = "select * from documents where document_id = any($1::text[])"
 _LOCK: Final = f"{_LOAD} order by document_id for no key update"
 _LOCK_HEADS: Final = """
@@ -124,21 +127,7 @@ async def insert_documents(connection: Connection, documents: Sequence[StoredDoc
         [stored.starter for stored in documents],
     )
     await _insert_lines(connection, made)
-    taxes = [
-        (document.document_id, place, total)
-        for document in made
-        for place, total in enumerate(document.taxes, 1)
-    ]
-    await connection.execute(
-        _INSERT_TAXES,
-        [document_id for document_id, _, _ in taxes],
-        [place for _, place, _ in taxes],
-        [total.category for _, _, total in taxes],
-        [total.rate for _, _, total in taxes],
-        [total.taxable for _, _, total in taxes],
-        [total.tax for _, _, total in taxes],
-        [total.reason for _, _, total in taxes],
-    )
+    await _insert_taxes(connection, made)
 
 
 async def _insert_lines(connection: Connection, documents: Iterable[Document]) -> None:
@@ -160,7 +149,16 @@ async def _insert_lines(connection: Connection, documents: Iterable[Document]) -
         for document in documents
         for place, line in enumerate(document.lines, 1)
     ]
-    await connection.execute(_INSERT_LINES, *map(list, zip(*rows, strict=True)))
+    await connection.copy_records_to_table("document_lines", records=rows, columns=_LINE_COLUMNS)
+
+
+async def _insert_taxes(connection: Connection, documents: Iterable[Document]) -> None:
+    rows = [
+        (document.document_id, place, total.category, total.rate, total.taxable, total.tax, total.reason)
+        for document in documents
+        for place, total in enumerate(document.taxes, 1)
+    ]
+    await connection.copy_records_to_table("document_taxes", records=rows, columns=_TAX_COLUMNS)
 
 
 async def event_ids_of(connection: Reader, document_ids: Iterable[str]) -> dict[str, list[str]]:

@@ -52,23 +52,23 @@ _STAGE: Final = (
     ("item_count", "integer"),
 )
 _ITEM: Final = (
-    ("billing_event_id", "text"),
-    ("item_id", "text"),
-    ("created_at", "timestamptz"),
-    ("category", "text"),
-    ("business_record_id", "text"),
-    ("business_record_version", "bigint"),
-    ("date", "date"),
-    ("description", "text"),
-    ("quantity", "numeric"),
-    ("unit_price", "numeric"),
-    ("amount", "numeric"),
-    ("services_product", "text"),
-    ("services_product_from", "text"),
-    ("accounting_line_description", "text"),
-    ("budget_id", "text"),
-    ("adjusts_item_id", "text"),
-    ("fields", "jsonb"),
+    "billing_event_id",
+    "item_id",
+    "created_at",
+    "category",
+    "business_record_id",
+    "business_record_version",
+    "date",
+    "description",
+    "quantity",
+    "unit_price",
+    "amount",
+    "services_product",
+    "services_product_from",
+    "accounting_line_description",
+    "budget_id",
+    "adjusts_item_id",
+    "fields",
 )
 
 Columns = Sequence[tuple[str, str]]
@@ -111,7 +111,6 @@ _UPDATE_STAGES: Final = (
     f"update billing_events as event set {_set(_STAGE)} from {_unnest(_STAGE)}"  # noqa: S608
     " where event.billing_event_id = given.billing_event_id"
 )
-_INSERT_ITEMS: Final = f"insert into billing_event_items ({_names(_ITEM)}) select * from {_unnest(_ITEM)}"  # noqa: S608
 _DELETE_ITEMS: Final = "delete from billing_event_items where billing_event_id = any($1::text[])"
 _DELETE_SOME_ITEMS: Final = """
 delete from billing_event_items as item using unnest($1::text[], $2::text[]) as given (billing_event_id, item_id)
@@ -236,7 +235,9 @@ async def save_stages(connection: Connection, events: Sequence[StoredEvent]) -> 
 async def insert_items(connection: Connection, items: Sequence[tuple[str, BillingEventItem]]) -> None:
     """Store items, each with the id of its event, which must be locked."""
     if items:
-        await connection.execute(_INSERT_ITEMS, *_as_arrays(_item_row(*pair) for pair in items))
+        await connection.copy_records_to_table(
+            "billing_event_items", records=[_item_row(*pair) for pair in items], columns=_ITEM
+        )
 
 
 async def delete_items(connection: Connection, items: Sequence[tuple[str, str]]) -> None:

@@ -8,13 +8,7 @@ import asyncpg
 
 from release.store.connection import Connection, Reader
 
-_APPEND: Final = """
-insert into billing_event_history (billing_event_id, what, actor, job_id, correlation_id, detail)
-select billing_event_id, what, actor, job_id, correlation_id, detail
-from unnest($1::text[], $2::text[], $3::jsonb[], $4::text[], $5::text[], $6::jsonb[]) with ordinality
-  as entry (billing_event_id, what, actor, job_id, correlation_id, detail, place)
-order by place
-"""
+_COLUMNS: Final = ("billing_event_id", "what", "actor", "job_id", "correlation_id", "detail")
 _PAGE: Final = """
 select entry_id, recorded_at, what, actor, job_id, correlation_id, detail from billing_event_history
 where billing_event_id = $1 and ($2::bigint is null or entry_id > $2)
@@ -40,17 +34,19 @@ class HistoryEntry:
 
 async def append_history(connection: Connection, entries: Sequence[HistoryEntry]) -> None:
     """Add entries, in their order."""
-    if not entries:
-        return
-    await connection.execute(
-        _APPEND,
-        [entry.billing_event_id for entry in entries],
-        [entry.what for entry in entries],
-        [entry.actor for entry in entries],
-        [entry.job_id for entry in entries],
-        [entry.correlation_id for entry in entries],
-        [entry.detail for entry in entries],
-    )
+    if entries:
+        records = [
+            (
+                entry.billing_event_id,
+                entry.what,
+                entry.actor,
+                entry.job_id,
+                entry.correlation_id,
+                entry.detail,
+            )
+            for entry in entries
+        ]
+        await connection.copy_records_to_table("billing_event_history", records=records, columns=_COLUMNS)
 
 
 async def load_history(

@@ -9,14 +9,16 @@ import asyncpg
 from release.domain.ledger import LedgerEntry
 from release.store.connection import Connection, Reader
 
-_APPEND: Final = """
-insert into cap_ledger (project_id, budget_id, billing_event_id, act, amount, currency, released_after, decision)
-select project_id, budget_id, billing_event_id, act, amount, currency, released_after, decision
-from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::numeric[], $6::text[], $7::numeric[], $8::jsonb[])
-  with ordinality
-  as entry (project_id, budget_id, billing_event_id, act, amount, currency, released_after, decision, place)
-order by place
-"""
+_COLUMNS: Final = (
+    "project_id",
+    "budget_id",
+    "billing_event_id",
+    "act",
+    "amount",
+    "currency",
+    "released_after",
+    "decision",
+)
 _PAGE: Final = """
 select entry_id, recorded_at, act, billing_event_id, budget_id, amount, currency, released_after, decision
 from cap_ledger where project_id = $1 and ($2::bigint is null or entry_id > $2)
@@ -39,19 +41,21 @@ async def append_ledger(connection: Connection, rows: Sequence[LedgerRow]) -> No
 
     Raises asyncpg.UniqueViolationError for an event that is counted, or given back, a second time.
     """
-    if not rows:
-        return
-    await connection.execute(
-        _APPEND,
-        [row.entry.project_id for row in rows],
-        [row.entry.budget_id for row in rows],
-        [row.entry.billing_event_id for row in rows],
-        [row.act for row in rows],
-        [row.entry.amount for row in rows],
-        [row.entry.currency for row in rows],
-        [row.entry.released_after for row in rows],
-        [row.decision for row in rows],
-    )
+    if rows:
+        records = [
+            (
+                row.entry.project_id,
+                row.entry.budget_id,
+                row.entry.billing_event_id,
+                row.act,
+                row.entry.amount,
+                row.entry.currency,
+                row.entry.released_after,
+                row.decision,
+            )
+            for row in rows
+        ]
+        await connection.copy_records_to_table("cap_ledger", records=records, columns=_COLUMNS)
 
 
 async def load_ledger(
