@@ -29,6 +29,7 @@ from shared.http.server import serve
 from shared.http.signing_keys import SigningKeys
 from shared.http.tokens import TokenVerifier
 from shared.kafka_options import client_options, faststream_security
+from shared.memory import spare_collections
 from shared.messaging import dead_letters, inbox
 from shared.messaging.batches import BatchProcessor, Line
 from shared.messaging.line_guard import LineGuard
@@ -210,6 +211,7 @@ class Service:
             self._health.add(f"line {consumer.line.name}", consumer.check)
             self._start(f"line {consumer.line.name}", self._watch_consumer(consumer))
         stack.push_async_callback(self._stop_tasks, "line")
+        spare_collections()
         ready.set()
         log.info("service is up", service=self.name, lines=[line.name for line in self._parts.lines])
 
