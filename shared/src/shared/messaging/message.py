@@ -28,13 +28,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A valid message: its envelope, its body as the contract's model, and where it came from."""
+    """A valid message: its envelope, its body as the contract's model, and where it came from.
+
+    `content` is the body's JSON object as it came, for those who keep it; the empty one for what is not JSON.
+    """
 
     envelope: Envelope
     body: Any
     origin: Origin
     payload_hash: bytes
     record: "ConsumerRecord[bytes, bytes]" = field(repr=False)
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def id(self) -> str:
@@ -126,5 +130,6 @@ def _decode_one(
             origin=Origin(record.topic, record.partition, record.offset),
             payload_hash=hashlib.blake2b(payload or b"", digest_size=16, person=b"payload").digest(),
             record=record,
+            content=body,
         )
     )

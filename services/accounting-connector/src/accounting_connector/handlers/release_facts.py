@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
-
 from accounting_connector.domain.billing_events import Stage
 from accounting_connector.domain.process_runs import ProcessRunKind
 from accounting_connector.handlers.auto_pass import Trigger, take_triggers
@@ -15,7 +13,6 @@ from accounting_connector.store import billing_events, release_jobs
 from accounting_connector.store.billing_events import ProjectedEvent
 from accounting_connector.store.process_runs import ProcessRun
 from accounting_connector.store.release_jobs import CountedJob, JobNews
-from shared.contracts.envelope import is_structured, parse_structured
 from shared.contracts.release_facts import (
     BillingEventChanged,
     BillingEventFact,
@@ -79,7 +76,7 @@ class _News:
         is_release = isinstance(body, BillingEventReleased)
         job_id = body.job_id if isinstance(body, BillingEventReleased) else None
         left_to_job = isinstance(body, BillingEventReleased) and body.and_invoice and job_id is not None
-        told = _json_of(message)["billing_event"]
+        told = message.content["billing_event"]
         self.events[event_id] = ProjectedEvent(
             body=told,
             project_id=body.billing_event.project_id,
@@ -154,12 +151,3 @@ def _one_more(job: JobNews) -> JobNews:
 def _starter(body: Any) -> dict[str, Any] | None:
     starter = body.starter
     return None if starter is None else {"user_id": starter.user_id, "email": starter.email}
-
-
-def _json_of(message: Message) -> Mapping[str, Any]:
-    """The body as it came, whose valid JSON is stored as it stands."""
-    record = message.record
-    if is_structured(record.headers):
-        return parse_structured(record.headers, record.value)[1]
-    body: Mapping[str, Any] = orjson.loads(record.value or b"")
-    return body
