@@ -12,3 +12,10 @@ def trial() -> Iterator[Trial]:
     """The system under test, with everything that it was given."""
     with running_trial() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def sound(trial: Trial) -> Trial:
+    """The same system after a load without faults: it has rows and messages of every kind."""
+    await trial.hold(trial.plan(events=260), events_per_second=200)
+    return trial

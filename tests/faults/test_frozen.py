@@ -16,7 +16,7 @@ _SERVICES: Final = ("release", "accounting-connector", "billing-runs", "notifier
 @pytest.mark.parametrize(
     ("services", "rounds", "events"),
     [
-        pytest.param(("release", "accounting-connector"), 1, 300, id="once"),
+        pytest.param(("release", "accounting-connector"), 1, 300, id="once", marks=pytest.mark.slow),
         pytest.param(
             _SERVICES, 5, 6_000, id="5-times-each", marks=[pytest.mark.slow, pytest.mark.timeout(900)]
         ),

@@ -11,6 +11,7 @@ import pytest
 
 from shared import failpoints
 from support.books.checker import find_differences
+from support.books.fact_log import FactLog
 from support.books.quiet import wait_until_quiet
 from support.cap_race import race_for_one_cap
 from support.faults import spawn, wait_until_ready
@@ -99,7 +100,9 @@ async def _load(trial: Trial, planted: Planted) -> list[str]:
             await wait_until_quiet(trial.system, seconds=_QUIET_SECONDS)
         except AssertionError as error:
             found.append(str(error))
-        return found + await find_differences(trial.system, expected=[expect(plan)], sent=driver.sent)
+        return found + await find_differences(
+            trial.system, FactLog(), expected=[expect(plan)], sent=driver.sent
+        )
 
 
 async def _start_again_once_dead(trial: Trial, planted: Planted) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sluice.broker_options import broker_options
-from support.books.messages import DEAD_LETTER_TOPICS, header
+from support.books.fact_log import DEAD_LETTER_TOPICS, headers_of
 from support.books.quiet import wait_until_quiet
 from support.load.broker_clients import Sender, read_whole
 from support.load.calls import Calls
@@ -46,7 +46,7 @@ async def test_bad_records_become_dead_letters_and_hold_nothing_up(
     await trial.hold(plan, events_per_second=200, during=mix_in)
     letters = [letter for letter in await _all_letters(trial) if _place(letter) not in before]
     assert sorted(_bytes(letter) for letter in letters) == sorted(_bytes(record) for record in bad)
-    assert all(json.loads(header(letter, "dl_errors")) for letter in letters), "each says why, by field"
+    assert all(json.loads(headers_of(letter)["dl_errors"]) for letter in letters), "each says why, by field"
 
 
 @pytest.mark.timeout(120)
@@ -84,10 +84,10 @@ async def test_a_mended_dead_letter_is_taken_when_it_is_replayed(trial: Trial, t
         await sender.send([*plan.sources(), record])
     trial.note_sent(*plan.sources(), record)
     await wait_until_quiet(trial.system)
-    listed = await _command(trial, "list", "release")
-    (place,) = [letter["place"] for letter in listed["items"] if letter["key"] == project.project_id]
+    (letter,) = [each for each in await _all_letters(trial) if each.value == record.value]
     mended = tmp_path / "mended.json"
     mended.write_text(json.dumps(good), encoding="utf-8")
+    place = f"{letter.partition}:{letter.offset}"
     await _command(trial, "replay", "release", place, "--value", str(mended))
     async with Calls(trial.system) as calls:
         answer = await calls.until_answered("release", "GET", f"/billing-events/{event_id}", statuses={200})

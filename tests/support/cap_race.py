@@ -12,7 +12,7 @@ from sluice.broker_options import broker_options
 from support.books.quiet import wait_until_quiet
 from support.load.broker_clients import Sender
 from support.load.calls import Calls
-from support.load.driver import release_command
+from support.load.commands import release_command
 from support.load.plan import Event, Kind
 from support.load.world import Project, account_id
 from support.trial import Trial

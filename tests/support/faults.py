@@ -23,7 +23,7 @@ from support.books.quiet import look
 from support.waiting import wait_until
 
 READY_SECONDS_MAX: Final = 90.0
-DEATH_SECONDS_MAX: Final = 90.0
+DEATH_SECONDS_MAX: Final = 120.0
 _FAILPOINTS: Final = "SLUICE_FAILPOINTS"
 
 
@@ -91,20 +91,19 @@ async def kill_at_random(
 
 @asynccontextmanager
 async def armed(
-    system: System, points: Mapping[str, tuple[str, int]]
+    system: System, points: Mapping[str, Sequence[tuple[str, int]]]
 ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Services that die at a named point, at the given time they pass it, and are then started again without it.
+    """Services that die at named points, one after the other, and are at last started again without any.
 
-    `points` are the failpoint and the count by service. Gives what waits until all have died there and are back;
-    raises AssertionError if one does not die, or dies of something else.
+    `points` are by service the failpoints, each with the count at which it ends the process. Gives what waits until
+    all have died everywhere and are back; raises AssertionError if one does not die, or dies of something else.
     """
     deaths = []
     for service in points:
         system.pause_watch(service)
         await asyncio.to_thread(system.services[service].stop)
-    for service, (point, count) in points.items():
-        spawn(system, service, settings={_FAILPOINTS: f"{point}:{count}"})
-        deaths.append(asyncio.create_task(_die(system, service, point)))
+    for service, sequence in points.items():
+        deaths.append(asyncio.create_task(_die_at_each(system, service, sequence)))
 
     async def all_back() -> None:
         await asyncio.gather(*deaths)
@@ -115,13 +114,23 @@ async def armed(
     finally:
         for death in deaths:
             death.cancel()
-        await asyncio.gather(*deaths, return_exceptions=True)
-        for service in points:
+        ends = await asyncio.gather(*deaths, return_exceptions=True)
+        for service, end in zip(points, ends, strict=True):
+            if end is not None:  # it may run with its failpoint still
+                await asyncio.to_thread(system.services[service].kill)
+                spawn(system, service)
             system.resume_watch(service)
 
 
-async def _die(system: System, service: str, point: str) -> None:
-    process = system.services[service]
+async def _die_at_each(system: System, service: str, sequence: Sequence[tuple[str, int]]) -> None:
+    for point, count in sequence:
+        spawn(system, service, settings={_FAILPOINTS: f"{point}:{count}"})
+        await _die(system.services[service], point)
+    spawn(system, service)
+
+
+async def _die(process: ServiceProcess, point: str) -> None:
+    service = process.service.name
     child = process._process._child if process._process is not None else None
     assert child is not None, f"{service} was not started"
 
@@ -130,7 +139,6 @@ async def _die(system: System, service: str, point: str) -> None:
 
     await wait_until(has_ended, seconds=DEATH_SECONDS_MAX, what=f"{service}'s death at {point}")
     assert child.returncode == KILLED_EXIT_CODE, f"{service} ended with {child.returncode}, not at {point}"
-    spawn(system, service)
 
 
 async def revive(system: System, *servers: str) -> None:

@@ -11,6 +11,7 @@ from sluice.console import say
 from sluice.infrastructure.choose import broker_choice
 from sluice.system import ANY_PORTS, Options, System, take_system
 from support.books.checker import find_differences
+from support.books.fact_log import FactLog
 from support.books.quiet import wait_until_quiet
 from support.load.driver import LoadDriver
 from support.load.expectation import Expectation, expect
@@ -37,6 +38,7 @@ class Trial:
         self._numbers = itertools.count(1)
         self._expected: list[Expectation] = []
         self._sent: list[Record] = []
+        self._told = FactLog()
 
     def plan(self, *, events: int, seed: int | None = None) -> Plan:
         """A plan with ids of its own."""
@@ -88,7 +90,10 @@ class Trial:
     async def differences(self) -> list[str]:
         """What does not balance of all that this system was ever given, once it is quiet."""
         await wait_until_quiet(self.system)
-        return await find_differences(self.system, expected=self._expected, sent=self._sent)
+        found = await find_differences(self.system, self._told, expected=self._expected, sent=self._sent)
+        if not found:
+            self._sent.clear()  # what is stored or a dead letter stays so
+        return found
 
     def note_sent(self, *records: Record) -> None:
         """Records that were sent beside a plan: they, too, must be stored or dead letters."""

@@ -8,10 +8,11 @@ import asyncpg
 from sluice.broker_options import broker_options
 from sluice.system import System
 from support.books import messages
+from support.books.fact_log import FactLog
 from support.books.outcome import outcome_against_expectation
 from support.books.queries import QUERIES
 from support.books.quiet import READS
-from support.load.broker_clients import end_offsets, read_whole
+from support.load.broker_clients import end_offsets
 from support.load.calls import Calls
 from support.load.expectation import Expectation
 from support.load.records import Record
@@ -20,28 +21,30 @@ DIFFERENCES_MAX: Final = 20
 
 
 async def find_differences(
-    system: System, *, expected: Sequence[Expectation] = (), sent: Sequence[Record] = ()
+    system: System,
+    told: FactLog,
+    *,
+    expected: Sequence[Expectation] = (),
+    sent: Sequence[Record] = (),
 ) -> list[str]:
     """Check all invariants, what these plans expect, and that nothing of what was sent is lost.
 
-    The system must be quiet. An empty list says that the books balance.
+    The system must be quiet; `told` is read on. An empty list says that the books balance.
     """
     options = broker_options(system.infrastructure.broker.bootstrap_servers)
-    facts = await read_whole(options, messages.FACT_TOPICS)
-    letters = await read_whole(options, messages.DEAD_LETTER_TOPICS)
+    await told.read_on(options)
     ends = await end_offsets(options, sorted({topic for topics in READS.values() for topic in topics}))
     connection: asyncpg.Connection[Any] = await asyncpg.connect(
         system.infrastructure.database.administrator_url
     )
     try:
-        found = await run_queries(connection)
-        found += messages.repeated_otherwise([*facts, *letters])
-        found += await messages.facts_against_rows(connection, facts)
+        found = told.differences + await run_queries(connection)
+        found += await messages.facts_against_rows(connection, told)
         found += await messages.messages_against_counts(connection, ends)
-        found += await messages.dead_letters_against_topics(connection, letters)
-        found += await messages.sent_against_stored(connection, sent, letters)
+        found += await messages.dead_letters_against_topics(connection, told.letters)
+        found += await messages.sent_against_stored(connection, sent, told.letters)
         for each in expected:
-            found += await outcome_against_expectation(connection, each, facts)
+            found += await outcome_against_expectation(connection, each, told)
     finally:
         await connection.close()
     return found + await _own_reconciliation(system)

@@ -1,14 +1,13 @@
 """What came of a plan, against what its own arithmetic says must have come of it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 import asyncpg
-from aiokafka import ConsumerRecord
 
-from support.books.messages import first_of_each
+from support.books.fact_log import FactLog
 from support.load.expectation import Expectation, ExpectedDocument
 from support.load.plan import HOT_FITTING
 from support.load.world import DIGITS, tax_of
@@ -47,14 +46,14 @@ where lower(recipient) = any($1::text[]) and status = 'sent' group by 1
 async def outcome_against_expectation(
     connection: "asyncpg.Connection[Any]",
     expected: Expectation,
-    facts: Sequence["ConsumerRecord[bytes, bytes]"],
+    told: FactLog,
 ) -> list[str]:
     """Every difference between what is stored or told and what the plan leads to."""
     found = await _stages(connection, expected)
     found += await _totals(connection, expected)
     found += await _documents(connection, expected)
     found += await _ended(connection, expected)
-    return found + await _told(connection, expected, facts)
+    return found + await _told(connection, expected, told)
 
 
 async def _stages(connection: "asyncpg.Connection[Any]", expected: Expectation) -> list[str]:
@@ -120,15 +119,10 @@ async def _ended(connection: "asyncpg.Connection[Any]", expected: Expectation) -
 async def _told(
     connection: "asyncpg.Connection[Any]",
     expected: Expectation,
-    facts: Sequence["ConsumerRecord[bytes, bytes]"],
+    told: FactLog,
 ) -> list[str]:
     rows = await connection.fetch(_MAILS, list(expected.mails))
     found = _differences("mails to", expected.mails, {row["recipient"]: row["mails"] for row in rows})
-    counts: Counter[tuple[str, str]] = Counter()
-    for message_type, body, _ in first_of_each(facts):
-        subject = body.get("job_id") or body.get("process_run_id") or body.get("project_id")
-        if isinstance(subject, str):
-            counts[message_type, subject] += 1
     for message_type, subjects in (
         ("release.job.started.v1", expected.jobs),
         ("release.job.completed.v1", expected.jobs),
@@ -137,16 +131,13 @@ async def _told(
         ("release.cap.threshold-crossed.v1", [f"{group}-P" for group in expected.hot_groups]),
     ):
         for subject in subjects:
-            if counts[message_type, subject] != 1:
-                found.append(f"{message_type} of {subject} was told {counts[message_type, subject]} times")
-    for message_type, body, _ in first_of_each(facts):
-        refused = str(body.get("billing_event_id"))
-        if (
-            message_type == "release.billing-event.refused.v1"
-            and expected.stages.get(refused, "") in _RELEASED_STAGES
-        ):
-            found.append(f"{refused} was refused although it was to be released: {body['reasons']}")
-    return found
+            if (times := told.counts[message_type, subject]) != 1:
+                found.append(f"{message_type} of {subject} was told {times} times")
+    return found + [
+        f"{event_id} was refused although it was to be released: {reasons}"
+        for event_id, reasons in told.refusals.items()
+        if expected.stages.get(event_id, "") in _RELEASED_STAGES
+    ]
 
 
 def _differences(what: str, wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> list[str]:

@@ -60,6 +60,11 @@ _UNDER_WAY: Final[Mapping[str, str]] = {
 }
 
 
+_ANYTHING: Final = "select what, count from (values {}) as looked (what, count) where count > 0".format(
+    ", ".join(f"($what${what}$what$, ({query}))" for what, query in _UNDER_WAY.items())
+)
+
+
 async def wait_until_quiet(system: System, *, seconds: float = QUIET_SECONDS_MAX) -> None:
     """Wait until nothing is under way, twice in a row. Raises AssertionError, with what still is, after a limit."""
     end = time.monotonic() + seconds
@@ -84,9 +89,7 @@ async def look(system: System) -> dict[str, object]:
         infrastructure.database.administrator_url, timeout=5
     )
     try:
-        found: dict[str, object] = {
-            what: count for what, query in _UNDER_WAY.items() if (count := await connection.fetchval(query))
-        }
+        found: dict[str, object] = {row["what"]: row["count"] for row in await connection.fetch(_ANYTHING)}
         if not found:
             ends = await asyncio.wait_for(end_offsets(options, topics), timeout=15)
             found = await _unread(connection, ends)

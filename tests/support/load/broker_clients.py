@@ -147,11 +147,20 @@ async def read_whole(
     client_options: Mapping[str, Any], topics: Sequence[str]
 ) -> list["ConsumerRecord[bytes, bytes]"]:
     """Every record that the topics hold now, in the order of each partition."""
+    return await read_on(client_options, topics, {})
+
+
+async def read_on(
+    client_options: Mapping[str, Any], topics: Sequence[str], reached: Mapping[tuple[str, int], int]
+) -> list["ConsumerRecord[bytes, bytes]"]:
+    """Every record that the topics hold now from these offsets on, the first where none is given."""
     found: list[ConsumerRecord[bytes, bytes]] = []
     end = time.monotonic() + _READ_SECONDS_MAX
     async with _reader(client_options, topics) as consumer:
         partitions = partitions_of(topics)
         ends = await consumer.end_offsets(partitions)
+        for each in partitions:
+            consumer.seek(each, reached.get((each.topic, each.partition), 0))
         while waiting := [each for each in partitions if await consumer.position(each) < ends[each]]:
             assert time.monotonic() < end, f"{waiting} could not be read to the end"
             for records in (await consumer.getmany(*waiting, timeout_ms=_POLL_MILLISECONDS)).values():

@@ -15,6 +15,7 @@ from sluice.broker_options import broker_options
 from sluice.system import System
 from support.load.broker_clients import Follower, Sender
 from support.load.calls import Calls
+from support.load.commands import billing_event_command, job_command, release_command
 from support.load.expectation import user_of
 from support.load.plan import Event, Kind, Plan
 from support.load.records import Record, cloud_event
@@ -208,7 +209,7 @@ class LoadDriver:
     def _on_invoiced(self, event: Event | None) -> None:
         if event is not None and event.kind is Kind.REVERTED:
             body = {"billing_event_id": event.event_id, "requested_by": user_of(self._plan.code)}
-            self._do(f"revert {event.event_id}", _release_command("revert", event, body))
+            self._do(f"revert {event.event_id}", billing_event_command("revert", event, body))
 
     def _do(self, step: str, command: Record) -> None:
         if step in self._to_do:
@@ -257,35 +258,6 @@ class LoadDriver:
         for event in events:
             path = f"/billing-events/{event.event_id}/eligibility"
             await self._calls.until_true("accounting-connector", path, lambda body: body["eligible"])
-
-
-def release_command(event: Event) -> Record:
-    """The command that releases the event."""
-    on_cap = "split" if event.kind is Kind.SPLIT else "refuse"
-    body = {
-        "billing_event_id": event.event_id,
-        "on_cap": on_cap,
-        "requested_by": user_of(event.event_id.partition("-")[0]),
-    }
-    return _release_command("release", event, body)
-
-
-def job_command(group: str, events: Sequence[Event]) -> Record:
-    """The command that starts a group's job."""
-    body = {
-        "job_id": group,
-        "select": {"billing_event_ids": [event.event_id for event in events]},
-        "and_invoice": events[0].kind is Kind.AND_INVOICE,
-        "requested_by": user_of(group),
-    }
-    return cloud_event("release.commands", group, "release.job.start.v1", f"{group}:start", body)
-
-
-def _release_command(what: str, event: Event, body: dict[str, Any]) -> Record:
-    message_id = f"{event.event_id}:{what}"
-    return cloud_event(
-        "release.commands", event.event_id, f"release.billing-event.{what}.v1", message_id, body
-    )
 
 
 def _is_by_http(event: Event) -> bool:
