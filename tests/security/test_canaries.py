@@ -9,21 +9,17 @@ from typing import Final
 import httpx
 import pytest
 import structlog
-from opentelemetry import metrics as metrics_api
-from opentelemetry import trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from integration.notifier.mail_server import MailServer
 from shared.telemetry.logs import configure_logs
-from shared.telemetry.metrics import configure_metrics, metrics_page
-from shared.telemetry.traces import AllowedAttributesExporter
+from shared.telemetry.metrics import metrics_page
 from support import seeding
 from support.databases import Databases
 from support.records import cloud_event_headers, message_record, raw_record
 from support.seeding import Seeded, seeded_system
+from support.telemetry import exported_spans, measure
 
 CANARY: Final = "Zanzibar"
 AMOUNTS: Final = ("1234.50", "1481.40", "12001.00", "30000.00", "246.90", "150.10")
@@ -52,17 +48,11 @@ def logged() -> Iterator[io.StringIO]:
 
 
 @pytest.fixture(scope="module")
-def exported() -> InMemorySpanExporter:
-    """The spans that leave the process. The providers are the process's: another test may have set them before."""
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
-        trace.set_tracer_provider(provider)
-    exporter = InMemorySpanExporter()
-    provider.add_span_processor(SimpleSpanProcessor(AllowedAttributesExporter(exporter)))
-    if not isinstance(metrics_api.get_meter_provider(), MeterProvider):
-        configure_metrics("tests", "tests-1")
-    return exporter
+def exported() -> Iterator[InMemorySpanExporter]:
+    """The spans that leave the process while the module runs; its metrics are counted, too."""
+    measure()
+    with exported_spans() as seen:
+        yield seen
 
 
 @pytest.fixture(scope="module")

@@ -3,32 +3,35 @@
 import re
 
 import pytest
-from opentelemetry import metrics as api
-from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared.telemetry import metrics
+from support.telemetry import measure
 from unit.shared.http.sample import Issuer, client_of, sample_application
 
 UNITS = {"records", "messages", "seconds", "batches", "pauses", "decisions", "documents", "mails"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _provider() -> None:
-    if not isinstance(api.get_meter_provider(), MeterProvider):
-        metrics.configure_metrics("tests", "tests-1")
+@pytest.fixture(autouse=True)
+def _measured() -> None:
+    measure()
 
 
 def page() -> str:
     return metrics.metrics_page()[0].decode()
 
 
+def values() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """All values by name and labels. They are the process's: other tests may have counted before."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): float(sample.value)
+        for family in text_string_to_metric_families(page())
+        for sample in family.samples
+    }
+
+
 def value(name: str, **labels: str) -> float:
-    for family in text_string_to_metric_families(page()):
-        for sample in family.samples:
-            if sample.name == name and sample.labels == labels:
-                return float(sample.value)
-    return 0.0
+    return values()[name, frozenset(labels.items())]
 
 
 def test_gauges_show_the_last_value() -> None:
@@ -40,6 +43,7 @@ def test_gauges_show_the_last_value() -> None:
 
 
 def test_counters_add_up() -> None:
+    before = values()
     for _ in range(2):
         metrics.observe_batch("commands", 5, 0.02, 1)
         metrics.count_duplicates("commands", 2)
@@ -50,19 +54,25 @@ def test_counters_add_up() -> None:
         metrics.count_release_decision("refused", "cap_exceeded")
         metrics.count_documents("sales_invoice", "validated", 4)
         metrics.count_mails("sent")
-    assert value("sluice_dead_letter_records_total", line="commands") == 2
-    assert value("sluice_inbox_duplicate_messages_total", line="commands") == 4
-    assert value("sluice_not_taken_batches_total", line="commands") == 2
-    assert value("sluice_line_pauses_total", line="commands") == 2
-    assert value("sluice_published_messages_total") == 14
-    assert value("sluice_release_decisions_total", outcome="released", code="") == 20
-    assert value("sluice_release_decisions_total", outcome="refused", code="cap_exceeded") == 2
-    assert value("sluice_documents_total", kind="sales_invoice", status="validated") == 8
-    assert value("sluice_mails_total", outcome="sent") == 2
-    assert value("sluice_batch_size_records_sum", line="commands") == 10
-    assert value("sluice_batch_duration_seconds_count", line="commands") == 2
-    assert value("sluice_batch_duration_seconds_bucket", line="commands", le="0.025") == 2
-    assert value("sluice_batch_duration_seconds_bucket", line="commands", le="0.01") == 0
+    after = values()
+
+    def growth(name: str, **labels: str) -> float:
+        key = name, frozenset(labels.items())
+        return after[key] - before.get(key, 0)
+
+    assert growth("sluice_dead_letter_records_total", line="commands") == 2
+    assert growth("sluice_inbox_duplicate_messages_total", line="commands") == 4
+    assert growth("sluice_not_taken_batches_total", line="commands") == 2
+    assert growth("sluice_line_pauses_total", line="commands") == 2
+    assert growth("sluice_published_messages_total") == 14
+    assert growth("sluice_release_decisions_total", outcome="released", code="") == 20
+    assert growth("sluice_release_decisions_total", outcome="refused", code="cap_exceeded") == 2
+    assert growth("sluice_documents_total", kind="sales_invoice", status="validated") == 8
+    assert growth("sluice_mails_total", outcome="sent") == 2
+    assert growth("sluice_batch_size_records_sum", line="commands") == 10
+    assert growth("sluice_batch_duration_seconds_count", line="commands") == 2
+    assert growth("sluice_batch_duration_seconds_bucket", line="commands", le="0.025") == 2
+    assert growth("sluice_batch_duration_seconds_bucket", line="commands", le="0.01") == 0
 
 
 def test_every_name_ends_with_its_unit() -> None:
