@@ -88,6 +88,22 @@ async def test_a_claim_of_what_stays_unreleased_is_refused(connector: ConnectorD
     assert by_code(fact) == {"BE-1": ["not_released"]}
 
 
+async def test_only_what_is_eligible_is_claimed(connector: ConnectorDriver) -> None:
+    await connector.release(
+        released(event("BE-1")),
+        released(event("BE-2", billing_event_currency="EUR", company_id=None)),
+        released(event("BE-3", items=[item("BE-3", services_product=None)])),
+    )
+    await connector.command(claim("R-1", "BE-1", "BE-2", "BE-3"))
+    await connector.settle()
+    (fact,) = await connector.facts("claimed")
+    assert fact["claimed"] == ["BE-1"]
+    assert by_code(fact) == {
+        "BE-2": ["company_missing", "currency_mismatch"],
+        "BE-3": ["services_product_missing"],
+    }
+
+
 async def test_a_claimed_event_is_passed_by_its_run_alone(connector: ConnectorDriver) -> None:
     await claimed(connector, event("BE-1"))
     await connector.command(start_ids("PR-1", "BE-1"))
@@ -107,7 +123,8 @@ async def test_all_that_a_run_holds_is_drafted_where_it_asks_for_what_is_eligibl
 ) -> None:
     """A run of more events than one message carries asks so (contract.md section 1, process-run.start)."""
     await drafted(connector, event("BE-1"))
-    await claimed(connector, event("BE-2"), event("BE-3"), event("BE-4", billing_event_currency="EUR"))
+    odd = item("BE-4", quantity="3", unit_price="10.00", amount="100.00")
+    await claimed(connector, event("BE-2"), event("BE-3"), event("BE-4", items=[odd]))
     await claimed(connector, event("BE-5"), run="R-2")
     await connector.release(released(event("BE-6")))
     await connector.command(unclaim("R-1", "BE-3"))

@@ -13,7 +13,7 @@ from aiokafka import ConsumerRecord
 from billing_runs.consumers import lines
 from billing_runs.domain.books import ClaimedEvent, Fate, SettledEvent, balance
 from billing_runs.handlers.commands import Commands
-from billing_runs.handlers.engine import StepWorker
+from billing_runs.handlers.engine import StepWorker, fail_step
 from shared.contracts.catalogue import CATALOGUE
 from shared.database.database import Database
 from shared.messaging.batches import BatchProcessor
@@ -332,6 +332,10 @@ class Runs:
             if not await self.chunk():
                 return
         raise AssertionError("the background work does not end")
+
+    async def fail_step(self, run_id: str) -> None:
+        """Let the step of a run break."""
+        await self.database.run(lambda work: fail_step(work, run_id, "broken"))
 
     async def settle(self, deliver: Callable[[list[Record]], list[list[Record]]] | None = None) -> None:
         """Work, and let the connector answer, until nothing more comes. `deliver` makes batches of the answers."""

@@ -19,7 +19,8 @@ from billing_runs.domain.executions import (
     indicators,
     progressed,
 )
-from billing_runs.domain.lifecycle import Action, Indicator
+from billing_runs.domain.indicators import Indicator
+from billing_runs.domain.lifecycle import Action
 
 START = datetime(2026, 11, 30, 9, tzinfo=UTC)
 END = START + timedelta(minutes=3)

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from billing_runs.domain.indicators import Indicator
 from billing_runs.domain.lifecycle import (
     CREATED,
     CREATED_BY_QUARANTINE,
     ENDED,
     Action,
     ExecutionState,
-    Indicator,
     RunState,
     Status,
     act,

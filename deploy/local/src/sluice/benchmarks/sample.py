@@ -48,12 +48,13 @@ class Sample:
     """A world of its own: all its ids begin with `code`.
 
     Items take their services product from the end of a chain: timecard, assignment, project. The projects' caps are
-    tracked and enforced, and never reached.
+    tracked and enforced, and never reached. `passes_to_accounting`: the events are passed as soon as they are released.
     """
 
     code: str
     projects: int = 100
     items_per_event: int = 3
+    passes_to_accounting: bool = True
 
     def sources(self) -> Iterator[Prepared]:
         """Company, accounts, projects and business records."""
@@ -79,11 +80,11 @@ class Sample:
                 "billing_event_id": event_id,
                 "version": 1,
                 "project_id": project_id,
-                "batch_id": f"{self.code}-BB",
+                "batch_id": self.batch_id,
                 "date": _DATE,
                 "currency": "GBP",
                 "customer_reference": "PO 4711",
-                "auto_pass_to_accounting": True,
+                "auto_pass_to_accounting": self.passes_to_accounting,
                 "items": [self._item(number, place) for place in range(self.items_per_event)],
             }
             yield prepare(
@@ -109,6 +110,11 @@ class Sample:
     def project_id(self, number: int) -> str:
         """The id of a project."""
         return f"{self.code}-P-{number:03}"
+
+    @property
+    def batch_id(self) -> str:
+        """The batch of all its events."""
+        return f"{self.code}-BB"
 
     def event_id(self, number: int) -> str:
         """The id of a billing event."""

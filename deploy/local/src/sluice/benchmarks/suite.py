@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import uvloop
 
+from sluice.benchmarks.billing_run import LARGEST_RUN_FACTOR, measure_billing_runs, measure_large_run
 from sluice.benchmarks.figures import Result
 from sluice.benchmarks.latency import measure_latency
 from sluice.benchmarks.relay import measure_relay
@@ -68,9 +69,19 @@ def _latency(system: System, events: int) -> Result:
     return _run(measure_latency(system, min(events, _LATENCY_EVENTS_MAX)))
 
 
+def _billing_runs(system: System, events: int) -> Result:
+    return _run(measure_billing_runs(system, events, settle=lambda: _stop_services(system)))
+
+
+def _large_run(system: System, events: int) -> Result:
+    return _run(measure_large_run(system, events * LARGEST_RUN_FACTOR))
+
+
 BENCHMARKS: Final[dict[str, Callable[[System, int], Result]]] = {
     "P1": _whole_way,
     "P4": _relay,
     "P5": _latency,
+    "P6": _billing_runs,
+    "P9-RUN": _large_run,
 }
 """By the numbers of the specification (quality.md, Speed)."""

@@ -1,6 +1,7 @@
 """Claims of billing runs: the connector arbitrates who holds an event (domain.md section 5)."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from accounting_connector.domain.billing_events import Stage
@@ -12,6 +13,7 @@ from accounting_connector.domain.claims import (
     decide_unclaim,
 )
 from accounting_connector.domain.reasons import Reason
+from accounting_connector.handlers.assessing import assess_events
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.store import billing_events, holdings
 from accounting_connector.store.billing_events import StoredEvent
@@ -44,7 +46,7 @@ async def claim(
     cause: Cause,
     waited_seconds: float,
 ) -> bool:
-    """Give the run what is free; False if the command is to wait. Locks the events."""
+    """Give the run what is free and eligible; False if the command is to wait. Locks the events."""
     events = await billing_events.lock_events(work.connection, command.billing_event_ids)
     if waits_for_events(command.billing_event_ids, events, deployment, waited_seconds):
         return False
@@ -54,11 +56,18 @@ async def claim(
     decision = decide_claim(
         command.billing_run_id, command.billing_event_ids, [holding_of(event) for event in events.values()]
     )
-    await holdings.claim(work.connection, command.billing_run_id, decision.claimed)
+    new = [events[each] for each in decision.claimed if events[each].claimed_by_run is None]
+    terms = replace(deployment.terms, asked_by_run=command.billing_run_id)
+    assessed = await assess_events(work.connection, new, terms)
+    if waited_seconds < deployment.lag_seconds and any(each.waits for each in assessed):
+        return False
+    ineligible = {each.stored.billing_event_id: each.reasons for each in assessed if not each.is_eligible}
+    claimed = [each for each in decision.claimed if each not in ineligible]
+    await holdings.claim(work.connection, command.billing_run_id, claimed)
     body = {
         "billing_run_id": command.billing_run_id,
-        "claimed": list(decision.claimed),
-        "refused": _refused_bodies(dict(decision.refused)),
+        "claimed": claimed,
+        "refused": _refused_bodies({**dict(decision.refused), **ineligible}),
         "part": command.part,
         "parts": command.parts,
         "starter": starter_of(command),

@@ -6,7 +6,7 @@ from typing import Any
 
 from billing_runs.domain.executions import Execution, LogLine, global_status, indicators
 from billing_runs.domain.lifecycle import available_actions
-from billing_runs.domain.review import available_review_actions
+from billing_runs.domain.review import ReviewAction, available_review_actions
 from billing_runs.domain.rules import Rule
 from billing_runs.domain.statistics import AmountByCurrency, PostInvoicingReport, PreInvoicingReport, Top
 from billing_runs.facts import format_instant
@@ -24,6 +24,7 @@ def run_shape(run: StoredRun, executions: Iterable[Execution]) -> dict[str, Any]
     threshold = settings.threshold
     steps = list(executions)
     overall = global_status(steps)
+    shown = indicators(steps)
     return {
         "run_id": run.run_id,
         "kind": settings.kind.value,
@@ -59,8 +60,9 @@ def run_shape(run: StoredRun, executions: Iterable[Execution]) -> dict[str, Any]
                 "leads_to": each.leads_to.value,
                 "indicator": each.indicator.value if each.indicator is not None else None,
             }
-            for each in available_actions(state, indicators(steps))
+            for each in available_actions(state, shown)
         ],
+        "indicators": {action.value: indicator.value for action, indicator in shown.items()},
     }
 
 
@@ -106,9 +108,13 @@ def run_event_shape(event: RunEvent) -> dict[str, Any]:
 
 def document_shape(document: StoredDocument, head: Mapping[str, Any], run: StoredRun) -> dict[str, Any]:
     """A document's head with its review; `billing_run_id` is the run that drafted it, `run_id` where it is now."""
-    review = document.review
+    review, asked = document.review, document.asked
     actions = available_review_actions(
-        review, disabled=run.state.disabled, quarantine_run=run.quarantine_of is not None
+        review,
+        disabled=run.state.disabled,
+        quarantine_run=run.quarantine_of is not None,
+        under_way=ReviewAction(asked.action) if asked is not None else None,
+        is_refused=bool(document.refusal),
     )
     return {
         **head,
@@ -120,14 +126,15 @@ def document_shape(document: StoredDocument, head: Mapping[str, Any], run: Store
         "rejected_by": review.rejected_by.value if review.rejected_by is not None else None,
         "reason": review.reason,
         "refusal": document.refusal or [],
-        "queued_action": document.asked.action if document.asked is not None else None,
+        "queued_action": asked.action if asked is not None else None,
         "files": {"xml": document.xml_file or "none", "pdf": document.pdf_file or "none"},
         "available_actions": [
             {
                 "action": each.action.value,
                 "leads_to": each.leads_to.value if each.leads_to is not None else None,
+                "indicator": each.indicator.value if each.indicator is not None else None,
             }
-            for each in (actions if document.asked is None else ())
+            for each in actions
         ],
     }
 

@@ -6,7 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from billing_runs.domain.lifecycle import Action, Indicator
+from billing_runs.domain.indicators import Indicator
+from billing_runs.domain.lifecycle import Action
 
 LOG_LINES_MAX: Final = 1_000
 """Most log lines that one execution keeps; what comes later is only counted."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from billing_runs.domain.indicators import Indicator
 from billing_runs.domain.refusals import RefusalCode
 from billing_runs.domain.review import DocumentCounts
 from billing_runs.domain.settings import OnSuspect, ProcessType
@@ -50,14 +51,6 @@ class Action(StrEnum):
     DISABLE = "disable"
     ENABLE = "enable"
     DESCRIBE = "describe"
-
-
-class Indicator(StrEnum):
-    """What an action's button shows of its last execution."""
-
-    RUNNING = "running"
-    FAILED = "failed"
-    WARNING = "warning"
 
 
 @dataclass(frozen=True, slots=True)

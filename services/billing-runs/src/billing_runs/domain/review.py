@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from billing_runs.domain.indicators import Indicator
 from billing_runs.domain.refusals import RefusalCode
 from billing_runs.domain.rules import FailStatus, Finding, worst_finding
 from billing_runs.domain.settings import OnRejected, OnSuspect
@@ -78,10 +79,13 @@ class ReviewDecision:
 
 @dataclass(frozen=True, slots=True)
 class AvailableReviewAction:
-    """An action that a document's review allows and the review it leads to; None: the rules will say."""
+    """An action that would be accepted for a document, the review that it leads to (None: the rules will say), and what
+    its button shows of its last execution.
+    """
 
     action: ReviewAction
     leads_to: Review | None
+    indicator: Indicator | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +169,20 @@ def decide_review(
 
 
 def available_review_actions(
-    document: DocumentReview, *, disabled: bool, quarantine_run: bool
+    document: DocumentReview,
+    *,
+    disabled: bool,
+    quarantine_run: bool,
+    under_way: ReviewAction | None = None,
+    is_refused: bool = False,
 ) -> tuple[AvailableReviewAction, ...]:
-    """Every action that would be accepted for the document, with the review it leads to."""
+    """Every action that would be accepted for the document, with the review it leads to and its indicator.
+
+    `under_way` is the queued action that has no answer yet: nothing but the same can be asked meanwhile. `is_refused`:
+    the last validation of the document was refused.
+    """
     available = []
-    for action in ReviewAction:
+    for action in ReviewAction if under_way is None else (under_way,):
         decision = decide_review(
             document, action, disabled=disabled, quarantine_run=quarantine_run, reason=None
         )
@@ -177,7 +190,12 @@ def available_review_actions(
             continue
         by_the_rules = decision.runs_rules and document.rejected_by is not RejectedBy.USER
         leads_to = None if by_the_rules else decision.becomes.review
-        available.append(AvailableReviewAction(action, leads_to))
+        indicator = None
+        if action is under_way:
+            indicator = Indicator.RUNNING
+        elif action is ReviewAction.VALIDATE and is_refused:
+            indicator = Indicator.WARNING
+        available.append(AvailableReviewAction(action, leads_to, indicator))
     return tuple(available)
 
 

@@ -20,8 +20,8 @@ from shared.messaging.message import Message
 Sessions = Mapping[str, RunSession]
 Take = Callable[[UnitOfWork, Sessions, Sequence[Message]], Awaitable[None]]
 
-# In this order, whatever the order of the batch: a document is drafted before anything else, and its files and refusals
-# are of the draft; facts with different keys have no order anyway.
+# In this order, whatever the order of the batch: a document is drafted before anything else, and its refusals and files
+# are of the draft, but for the files of `_after_the_end`; facts with different keys have no order anyway.
 _HANDLERS: Final[Mapping[str, Take]] = {
     "accounting.billing-events.claimed.v1": take_claimed,
     "accounting.document.drafted.v1": take_drafted,
@@ -43,6 +43,8 @@ _DOCUMENT_TYPES: Final = frozenset(
         "accounting.document.refused.v1",
     }
 )
+_ENDS: Final = frozenset({"accounting.document.validated.v1", "accounting.document.cancelled.v1"})
+_FILE_TYPES: Final = frozenset({"accounting.document.rendered.v1", "accounting.document.render-failed.v1"})
 _PROCESS_RUN_TYPES: Final = frozenset(
     {"accounting.billing-event.not-passed.v1", "accounting.process-run.completed.v1"}
 )
@@ -56,11 +58,25 @@ async def take_accounting_facts(work: UnitOfWork, messages: Sequence[Message]) -
     if not run_ids:
         return
     sessions = await open_sessions(work, run_ids)
-    for message_type, take in _HANDLERS.items():
-        concerned = [message for message in messages if message.type == message_type]
-        if concerned:
-            await take(work, sessions, concerned)
+    late = _after_the_end(messages)
+    for part in ([message for message in messages if message.id not in late], list(late.values())):
+        for message_type, take in _HANDLERS.items():
+            concerned = [message for message in part if message.type == message_type]
+            if concerned:
+                await take(work, sessions, concerned)
     await save_sessions(sessions)
+
+
+def _after_the_end(messages: Sequence[Message]) -> dict[str, Message]:
+    """Facts, by their ids, of files that were made after their documents had been validated or cancelled."""
+    ended: set[str] = set()
+    late = {}
+    for message in messages:
+        if message.type in _ENDS:
+            ended.add(message.body.document_id)
+        elif message.type in _FILE_TYPES and message.body.document_id in ended:
+            late[message.id] = message
+    return late
 
 
 async def _runs_by_document(work: UnitOfWork, messages: Sequence[Message]) -> set[str]:

@@ -50,9 +50,10 @@ async def create_run(
     cause: Cause,
     time_zone: tzinfo,
 ) -> StoredRun:
-    """The new run, or the one that the same request has created before. `scope` is the checked scope as JSON.
+    """The new run, or the one that the same request has created before, of which the same is told again.
 
-    Without an invoice date it gets the day of its creation. Raises SettingsError or RunExistsError.
+    `scope` is the checked scope as JSON. Without an invoice date the run gets the day of its creation. Raises
+    SettingsError or RunExistsError.
     """
     settings = _settings_of(asked, scope, datetime.now(time_zone).date())
     problems = settings_problems(settings)
@@ -71,9 +72,10 @@ async def create_run(
     if created is not None:
         work.publish(facts.RUN_CREATED, run_id, facts.run_body(created), cause)
         return created
-    known = await runs.load_run(work.connection, run_id)
+    known = (await runs.lock_runs(work.connection, [run_id])).get(run_id)
     if known is None or await runs.request_hash_of(work.connection, run_id) != request_hash:
         raise RunExistsError(run_id)
+    work.publish(facts.RUN_CREATED, run_id, facts.run_body(known), cause)
     return known
 
 

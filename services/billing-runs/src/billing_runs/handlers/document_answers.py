@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from billing_runs.domain.books import Fate
 from billing_runs.domain.executions import LogLine, Step
@@ -11,8 +11,11 @@ from billing_runs.handlers.review import derive_status
 from billing_runs.handlers.session import RunSession, error, in_words, is_answered, warning
 from billing_runs.store import document_steps, run_documents, run_events
 from billing_runs.store.run_documents import StoredDocument
+from shared.contracts.command_fields import FileFormat
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.message import Message
+
+FORMATS: Final[tuple[FileFormat, ...]] = ("xml", "pdf")
 
 Documents = Mapping[str, StoredDocument]
 
@@ -137,28 +140,23 @@ async def take_render_failed(
 async def _take_files(
     work: UnitOfWork, sessions: Mapping[str, RunSession], messages: Sequence[Message], outcome: str
 ) -> None:
-    for file_format in ("xml", "pdf"):
+    """The answer is counted by the execution that has asked, even where the document has moved on meanwhile."""
+    running = {each.execution.execution_id: each for each in sessions.values() if each.is_running}
+    for file_format in FORMATS:
         bodies = {
             message.body.document_id: message.body
             for message in messages
-            if message.body.format == file_format
+            if message.body.format == file_format and message.body.job_id is not None
         }
         documents = await run_documents.lock_documents(work.connection, list(bodies))
-        by_run: dict[str, list[str]] = defaultdict(list)
-        for document in documents.values():
-            if document.run_id in sessions:
-                by_run[document.run_id].append(document.document_id)
-        for run_id, document_ids in by_run.items():
-            session = sessions[run_id]
-            step_runs = session.is_running and session.execution.step.value == file_format
-            queued = await document_steps.set_files(
-                work.connection,
-                dict.fromkeys(document_ids, outcome),
-                file_format=file_format,
-                execution_id=session.execution.execution_id if step_runs else None,
-            )
-            if step_runs:
-                _count_files(session, sorted(queued), bodies)
+        files = [(document_id, outcome, bodies[document_id].job_id) for document_id in documents]
+        answered = await document_steps.set_files(work.connection, files, file_format=file_format)
+        by_execution: dict[str, list[str]] = defaultdict(list)
+        for document_id, execution_id in answered.items():
+            by_execution[execution_id].append(document_id)
+        for execution_id, document_ids in by_execution.items():
+            if execution_id in running:
+                _count_files(running[execution_id], sorted(document_ids), bodies)
 
 
 def _count_files(session: RunSession, document_ids: Sequence[str], bodies: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from billing_runs.domain.refusals import RefusalCode
 from billing_runs.handlers.queued_reviews import send_queued_reviews
 from billing_runs.handlers.session import ASKING, RunSession, open_session, open_sessions
 from billing_runs.handlers.steps import cancellation, invoices, lines, release, rendering, validation
+from billing_runs.handlers.steps.rendering import format_of
 from billing_runs.store import document_steps, run_documents, run_events, runs
 from shared import failpoints
 from shared.database.database import Database, is_transient
@@ -91,10 +92,10 @@ async def advance_run(session: RunSession, time_zone: tzinfo) -> None:
                 # At once: a run that goes on by itself is never seen to rest between two steps.
                 await session.save()
                 await _between_steps(session, time_zone)
-        case ExecutionState.IDLE:
-            await _between_steps(session, time_zone)
-        case _:
+        case ExecutionState.QUEUED:
             session.rest()
+        case ExecutionState.IDLE | ExecutionState.FAILED:
+            await _between_steps(session, time_zone)
 
 
 async def _chunk(session: RunSession, time_zone: tzinfo) -> None:
@@ -114,7 +115,10 @@ async def _chunk(session: RunSession, time_zone: tzinfo) -> None:
 
 
 async def _between_steps(session: RunSession, time_zone: tzinfo) -> None:
-    """Send the queued actions on documents, then go on by itself where the run's process type says so."""
+    """Send the queued actions on documents, then go on by itself where the run's process type says so.
+
+    No step runs, whether the last one has ended well or has failed; after a failed one it does not go on by itself.
+    """
     if await send_queued_reviews(session, time_zone):
         return
     session.rest()
@@ -156,5 +160,8 @@ async def give_up(session: RunSession, reason: str) -> None:
     await run_events.ask_again(connection, run_id)
     await run_events.let_go_again(connection, run_id)
     if execution.step in {Step.XML, Step.PDF}:
-        await document_steps.unqueue_files(connection, run_id, file_format=execution.step.value)
+        run_ids = [run_id, *([session.run.quarantine_run_id] if session.run.quarantine_run_id else [])]
+        await document_steps.unqueue_files(
+            connection, execution.execution_id, run_ids, file_format=format_of(execution.step)
+        )
     session.fail(reason)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from billing_runs.store.connection import Connection, as_json
 from billing_runs.store.run_documents import HEAD, StoredDocument, document_of
+from shared.contracts.command_fields import FileFormat
 
 # The parts are column names of ours; every value is a parameter.
 _TO_VALIDATE: Final = """
@@ -65,8 +66,8 @@ update run_documents as known
 set status = given.status, review = given.status, rejected_by = null, reason = null, number = given.number,
   date = given.date, document = known.document || given.head::jsonb, refusal = null, asked = null, asked_by = null,
   asked_closes_events = null, asked_starter = null,
-  xml_file = case when known.xml_file is null then null else 'stale' end,
-  pdf_file = case when known.pdf_file is null then null else 'stale' end
+  xml_file = case when known.xml_file = 'queued' then 'queued' when known.xml_file is not null then 'stale' end,
+  pdf_file = case when known.pdf_file = 'queued' then 'queued' when known.pdf_file is not null then 'stale' end
 from unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::text[])
   as given (document_id, status, number, date, head)
 where known.document_id = given.document_id and known.status = 'draft'
@@ -79,40 +80,25 @@ from unnest($1::text[], $2::text[]) as given (document_id, reasons)
 where known.document_id = given.document_id and known.status = 'draft'
 """
 _COUNT_ASKED: Final = "select count(*) from run_documents where run_id = $1 and asked_by = $2"
-_FILE: Final = {
-    "xml": """
-update run_documents set xml_file = 'queued' where document_id in (
+# The parts are column names of ours; every value is a parameter.
+_FILE: Final = """
+update run_documents set {format}_file = 'queued', {format}_asked_by = $2 where document_id in (
   select document_id from run_documents where run_id = $1 and status <> 'cancelled'
-    and (xml_file is null or xml_file in ('failed', 'stale')) and refused_by is distinct from $2
+    and ({format}_file is null or {format}_file in ('failed', 'stale')) and {format}_asked_by is distinct from $2
   order by document_id limit $3 for no key update)
 returning document_id
-""",
-    "pdf": """
-update run_documents set pdf_file = 'queued' where document_id in (
-  select document_id from run_documents where run_id = $1 and status <> 'cancelled'
-    and (pdf_file is null or pdf_file in ('failed', 'stale')) and refused_by is distinct from $2
-  order by document_id limit $3 for no key update)
-returning document_id
-""",
-}
-_RENDERED: Final = {
-    "xml": """
-update run_documents as known set xml_file = given.file, refused_by = $3
-from unnest($1::text[], $2::text[]) as given (document_id, file)
-where known.document_id = given.document_id and known.xml_file = 'queued'
-returning known.document_id
-""",
-    "pdf": """
-update run_documents as known set pdf_file = given.file, refused_by = $3
-from unnest($1::text[], $2::text[]) as given (document_id, file)
-where known.document_id = given.document_id and known.pdf_file = 'queued'
-returning known.document_id
-""",
-}
-_UNQUEUE: Final = {
-    "xml": "update run_documents set xml_file = 'stale' where run_id = $1 and xml_file = 'queued'",
-    "pdf": "update run_documents set pdf_file = 'stale' where run_id = $1 and pdf_file = 'queued'",
-}
+"""
+_RENDERED: Final = """
+update run_documents as known set {format}_file = given.file
+from unnest($1::text[], $2::text[], $3::text[]) as given (document_id, file, asked_by)
+where known.document_id = given.document_id and known.{format}_file = 'queued'
+  and known.{format}_asked_by = given.asked_by
+returning known.document_id, given.asked_by
+"""
+_UNQUEUE: Final = """
+update run_documents set {format}_file = 'stale' where {format}_asked_by = $1 and {format}_file = 'queued'
+  and run_id = any($2::text[])
+"""
 
 
 async def take_to_validate(
@@ -200,23 +186,33 @@ async def count_asked_by(connection: Connection, run_id: str, execution_id: str)
 
 
 async def take_to_render(
-    connection: Connection, run_id: str, *, file_format: str, execution_id: str, limit: int
+    connection: Connection, run_id: str, *, file_format: FileFormat, execution_id: str, limit: int
 ) -> list[str]:
-    """Mark documents without a current file as queued for one, and return their ids in order; locks them."""
-    rows = await connection.fetch(_FILE[file_format], run_id, execution_id, limit)
+    """Mark documents without a current file as queued for one, and return their ids in order; locks them.
+
+    Those that the execution has asked for before are left out, for they have failed.
+    """
+    rows = await connection.fetch(_FILE.format(format=file_format), run_id, execution_id, limit)
     return sorted(row["document_id"] for row in rows)
 
 
 async def set_files(
-    connection: Connection, files: Mapping[str, str], *, file_format: str, execution_id: str | None
-) -> frozenset[str]:
-    """Write how the files of locked documents turned out; returns the ids of those that were queued."""
+    connection: Connection, files: Sequence[tuple[str, str, str]], *, file_format: FileFormat
+) -> dict[str, str]:
+    """Write how files turned out: id of the document, outcome, and the execution that has asked for it.
+
+    The documents must be locked. Returns, by document, the execution whose question that answers; what nobody has asked
+    for, or somebody else has asked for since, is left out.
+    """
     if not files:
-        return frozenset()
-    rows = await connection.fetch(_RENDERED[file_format], list(files), list(files.values()), execution_id)
-    return frozenset(row["document_id"] for row in rows)
+        return {}
+    columns = [list(column) for column in zip(*files, strict=True)]
+    rows = await connection.fetch(_RENDERED.format(format=file_format), *columns)
+    return {row["document_id"]: row["asked_by"] for row in rows}
 
 
-async def unqueue_files(connection: Connection, run_id: str, *, file_format: str) -> None:
-    """Take back files that were asked for without an answer, to be asked for anew."""
-    await connection.execute(_UNQUEUE[file_format], run_id)
+async def unqueue_files(
+    connection: Connection, execution_id: str, run_ids: Sequence[str], *, file_format: FileFormat
+) -> None:
+    """Take back the files of documents in these runs that the execution has asked for without an answer."""
+    await connection.execute(_UNQUEUE.format(format=file_format), execution_id, run_ids)

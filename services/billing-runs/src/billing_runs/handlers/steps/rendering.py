@@ -2,11 +2,18 @@
 
 from typing import Final
 
+from billing_runs.domain.executions import Step
 from billing_runs.handlers.session import ASKING, WAITING, RunSession
 from billing_runs.handlers.steps.document_commands import render_documents
 from billing_runs.store import document_steps
+from shared.contracts.command_fields import FileFormat
 
 CHUNK_ASKED: Final = 5_000
+
+
+def format_of(step: Step) -> FileFormat:
+    """The format of the files that a step has made."""
+    return "xml" if step is Step.XML else "pdf"
 
 
 async def advance(session: RunSession) -> None:
@@ -17,7 +24,7 @@ async def advance(session: RunSession) -> None:
         else:
             await session.finish()
         return
-    file_format = session.execution.step.value
+    file_format = format_of(session.execution.step)
     execution_id = session.execution.execution_id
     document_ids = await document_steps.take_to_render(
         session.work.connection,
