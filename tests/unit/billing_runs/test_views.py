@@ -6,9 +6,11 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from billing_runs.views import (
-    DOCUMENT_TYPES,
+    DRAFTED,
+    ENDS,
     EVENT_TYPES,
     BillingEventSeen,
+    DocumentEnd,
     DocumentOfNoRun,
     SeenBillingEvent,
     SeenItem,
@@ -17,7 +19,7 @@ from billing_runs.views import (
 from contract.samples import SAMPLES
 from shared.contracts.billing_event import BillingEvent, BillingEventItem
 from shared.contracts.catalogue import CATALOGUE
-from shared.contracts.document import Document
+from shared.contracts.document import Document, DocumentHead
 from shared.contracts.release_facts import BillingEventReleased
 
 
@@ -28,6 +30,8 @@ from shared.contracts.release_facts import BillingEventReleased
         (SeenBillingEvent, BillingEvent),
         (BillingEventSeen, BillingEventReleased),
         (DocumentOfNoRun, Document),
+        (DocumentEnd, Document),
+        (DocumentHead, Document),
     ],
 )
 def test_a_part_has_fields_of_the_whole_that_are_needed_alike(
@@ -52,10 +56,11 @@ def _reduced(event: dict[str, Any]) -> dict[str, Any]:
     return event | {"items": items}
 
 
-@pytest.mark.parametrize("message_type", sorted(DOCUMENT_TYPES))
-def test_a_document_is_read_whole_only_if_a_run_made_it(message_type: str) -> None:
+@pytest.mark.parametrize("message_type", sorted({DRAFTED, *ENDS}))
+def test_of_a_document_is_read_what_its_run_needs(message_type: str) -> None:
     entry, body = CATALOGUE[message_type], SAMPLES[message_type]
-    assert model_of(entry, body | {"billing_run_id": "BR-1"}) is Document
+    needed = DocumentHead if message_type == DRAFTED else DocumentEnd
+    assert model_of(entry, body | {"billing_run_id": "BR-1"}) is needed
     assert model_of(entry, body | {"billing_run_id": None}) is DocumentOfNoRun
 
 

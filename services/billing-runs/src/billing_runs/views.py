@@ -21,6 +21,7 @@ from shared.contracts.base import (
 from shared.contracts.billing_event import Stage
 from shared.contracts.catalogue import MessageType
 from shared.contracts.decimals import Amount, TotalAmount
+from shared.contracts.document import LINES_MAX, DocumentHead, DocumentStatus
 from shared.contracts.psa import ItemCategory
 
 
@@ -59,6 +60,18 @@ class BillingEventSeen(Reader):
     job_id: Id | None = None
 
 
+class DocumentEnd(Reader):
+    """What a document has become by being validated or cancelled; all else stays as it was drafted."""
+
+    document_id: Id
+    status: DocumentStatus
+    billing_event_ids: list[Id] = Field(min_length=1, max_length=LINES_MAX)
+    number: Name | None = None
+    date: Date | None = None
+    due_date: Date | None = None
+    billing_run_id: Id | None = None
+
+
 class DocumentOfNoRun(Reader):
     """A document that no run has made."""
 
@@ -73,19 +86,16 @@ EVENT_TYPES: Final = frozenset(
         "release.billing-event.released.v1",
     }
 )
-DOCUMENT_TYPES: Final = frozenset(
-    {
-        "accounting.document.drafted.v1",
-        "accounting.document.validated.v1",
-        "accounting.document.cancelled.v1",
-    }
-)
+DRAFTED: Final = "accounting.document.drafted.v1"
+ENDS: Final = frozenset({"accounting.document.validated.v1", "accounting.document.cancelled.v1"})
 
 
 def model_of(message_type: MessageType, body: Mapping[str, Any]) -> type[BaseModel]:
-    """What a message is read with: the part that is needed of billing events, and of documents of no run."""
+    """What a message is read with: the part that is needed of billing events and of documents."""
     if message_type.type in EVENT_TYPES:
         return BillingEventSeen
-    if message_type.type in DOCUMENT_TYPES and body.get("billing_run_id") is None:
-        return DocumentOfNoRun
+    if message_type.type == DRAFTED or message_type.type in ENDS:
+        if body.get("billing_run_id") is None:
+            return DocumentOfNoRun
+        return DocumentHead if message_type.type == DRAFTED else DocumentEnd
     return message_type.body_model

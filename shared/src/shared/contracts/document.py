@@ -61,8 +61,8 @@ class DocumentTax(Reader):
     reason: Description | None = None
 
 
-class Document(Fact):
-    """`accounting.document.drafted.v1`, `.validated.v1`, `.cancelled.v1`: the whole document with its lines.
+class DocumentHead(Fact):
+    """A document without its lines and taxes: what those need who decide by what it is about and comes to.
 
     `excluded_items`: ids of the items that were left out. `corrects_document_id`: the document that it corrects;
     `mirrors_document_id`: the one that it takes back whole. `additional_fields`: what the company's mappings added.
@@ -75,8 +75,6 @@ class Document(Fact):
     account: Party
     company: Party
     billing_event_ids: list[Id] = Field(min_length=1, max_length=LINES_MAX)
-    lines: list[DocumentLine] = Field(max_length=LINES_MAX)
-    taxes: list[DocumentTax] = Field(max_length=TAXES_MAX)
     total_net: TotalAmount
     total_tax: TotalAmount
     total_gross: TotalAmount
@@ -95,12 +93,23 @@ class Document(Fact):
     additional_fields: dict[Name, Description | None] = Field(default_factory=dict, max_length=FIELDS_MAX)
 
     @model_validator(mode="after")
-    def _check_amounts(self) -> Self:
+    def _check_totals(self) -> Self:
         check_minor_units(
             self.currency,
             total_net=self.total_net,
             total_tax=self.total_tax,
             total_gross=self.total_gross,
         )
+        return self
+
+
+class Document(DocumentHead):
+    """`accounting.document.drafted.v1`, `.validated.v1`, `.cancelled.v1`: the whole document with its lines."""
+
+    lines: list[DocumentLine] = Field(max_length=LINES_MAX)
+    taxes: list[DocumentTax] = Field(max_length=TAXES_MAX)
+
+    @model_validator(mode="after")
+    def _check_lines(self) -> Self:
         check_minor_units_in_list(self.currency, [line.amount for line in self.lines], "lines")
         return self

@@ -29,7 +29,9 @@ from shared.contracts.command_fields import FileFormat
 from shared.contracts.commands import RenderDocuments
 from shared.database.unit_of_work import Cause, UnitOfWork
 
-FILES_AT_ONCE: Final = 8
+FILES_AT_ONCE: Final = 100
+"""Of one transaction: few enough that the files of a run are told of as they come."""
+
 LINES_AT_ONCE: Final = 20_000
 """Lines of documents that a step holds in memory; a single document may have more."""
 
@@ -37,7 +39,7 @@ ATTEMPTS_MAX: Final = 5
 PASSING: Final = frozenset({"rendering_timed_out", "rendering_crashed", "rendering_failed"})
 """Reasons that may be over at the next attempt; all others stand in the document itself."""
 
-_HOLD_AT_MOST: Final = "set local idle_in_transaction_session_timeout = '15min'"
+_HOLD_AT_MOST: Final = "set local idle_in_transaction_session_timeout = '100min'"
 """As long as FILES_AT_ONCE documents may take one after the other."""
 
 
@@ -147,8 +149,7 @@ async def _keep(work: UnitOfWork, made: Sequence[_Made]) -> None:
             again[each.key] = 2.0**each.queued.attempts
         else:
             failed[each.key] = each.reasons
-    for file in kept.values():
-        await files.keep_file(work.connection, file)
+    await files.keep_files(work.connection, list(kept.values()))
     await files.fail_files(work.connection, failed)
     await files.put_off(work.connection, again)
     await _tell(work, heads, kept, failed)

@@ -68,6 +68,12 @@ where (document_id, format) in (
   where document_id = $1 and format = $2 and state <> 'ready' for update skip locked)
 returning true
 """
+_KEEP_MADE: Final = """
+update document_files as file set state = 'ready', bytes = made.bytes, size = octet_length(made.bytes),
+  sha256 = made.sha256, rendered_at = now(), reasons = '[]', attempts = 0
+from unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) as made (document_id, format, bytes, sha256)
+where file.document_id = made.document_id and file.format = made.format and file.state = 'queued'
+"""
 _FAIL: Final = """
 update document_files as file set state = 'failed', reasons = failed.reasons
 from unnest($1::text[], $2::text[], $3::jsonb[]) as failed (document_id, format, reasons)
@@ -190,6 +196,18 @@ async def keep_file(connection: Connection, file: RenderedFile) -> bool:
     values = (file.document_id, file.format, file.content, len(file.content), file.sha256)
     kept = await connection.fetchval(_KEEP_NEW, *values) or await connection.fetchval(_KEEP, *values)
     return bool(kept)
+
+
+async def keep_files(connection: Connection, files: Sequence[RenderedFile]) -> None:
+    """Keep files whose rows `take_due` has locked, of locked documents."""
+    if files:
+        await connection.execute(
+            _KEEP_MADE,
+            [file.document_id for file in files],
+            [file.format for file in files],
+            [file.content for file in files],
+            [file.sha256 for file in files],
+        )
 
 
 async def fail_files(connection: Connection, failed: Mapping[FileKey, Sequence[Reason]]) -> None:

@@ -1,5 +1,6 @@
 """Validation rules over HTTP (contract.md section 2, PUT /rules/{code})."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Request, Response
@@ -17,10 +18,10 @@ from billing_runs.domain.rules import (
     applies,
     rule_problems,
 )
-from billing_runs.handlers.rule_tests import find, stored_document
+from billing_runs.handlers.rule_tests import find, stored_documents
 from billing_runs.store import rules
 from billing_runs.store.run_documents import finding_bodies
-from shared.contracts.base import Closed, Date, Description, Id, field_error
+from shared.contracts.base import MESSAGE_IDS_MAX, Closed, Date, Description, Id, field_error
 from shared.contracts.document import Document
 from shared.contracts.selections import DocumentKind as DocumentKindName
 from shared.database.database import Database
@@ -62,15 +63,18 @@ class RuleBody(Closed):
 
 
 class RuleTestBody(Closed):
-    """The document on which a rule is tried: one of a run, or any document in the form of the facts."""
+    """What a rule is tried on: one or many documents of runs, or any document in the form of the facts."""
 
     document_id: Id | None = None
+    document_ids: list[Id] | None = Field(default=None, min_length=1, max_length=MESSAGE_IDS_MAX)
     document: dict[str, JsonValue] | None = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
-        if (self.document_id is None) == (self.document is None):
-            raise field_error(("document_id",), "selection", "should be given, or document, and not both")
+        if sum(each is not None for each in (self.document_id, self.document_ids, self.document)) != 1:
+            raise field_error(
+                ("document_id",), "selection", "should be given, or document_ids, or document, and only one"
+            )
         return self
 
 
@@ -96,19 +100,31 @@ def rules_router(database: Database) -> APIRouter:
 
         return await answer_once(database, request, principal, action)
 
-    @router.post("/{code}/test", summary="What a rule finds on a document; nothing is changed")
+    @router.post("/{code}/test", summary="What a rule finds on documents; nothing is changed")
     async def test(principal: Reads, code: Id, body: RuleTestBody) -> dict[str, Any]:
+        """One document is answered by what the rule finds on it, a list of them by `results`, one for each."""
         rule, _ = await _known(database, code)
-        document = await _document(database, body)
-        findings = find(rule, document)
-        day = document.date
-        return {
-            "applies": day is None or applies(rule, kind=DocumentKind(document.kind), day=day),
-            "passed": not findings,
-            "findings": finding_bodies(findings),
-        }
+        if body.document is not None:
+            return _found(rule, _given_document(body.document))
+        asked = body.document_ids if body.document_ids is not None else [str(body.document_id)]
+        documents = await stored_documents(database.pool, asked)
+        if unknown := [each for each in asked if each not in documents]:
+            raise not_found(f"There is no document {unknown[0]} in a billing run.")
+        if body.document_ids is None:
+            return _found(rule, documents[asked[0]])
+        return {"results": [{"document_id": each, **_found(rule, documents[each])} for each in asked]}
 
     return router
+
+
+def _found(rule: Rule, document: Document) -> dict[str, Any]:
+    findings = find(rule, document)
+    day = document.date
+    return {
+        "applies": day is None or applies(rule, kind=DocumentKind(document.kind), day=day),
+        "passed": not findings,
+        "findings": finding_bodies(findings),
+    }
 
 
 async def _known(database: Database, code: str) -> tuple[Rule, int]:
@@ -118,14 +134,9 @@ async def _known(database: Database, code: str) -> tuple[Rule, int]:
     return known
 
 
-async def _document(database: Database, body: RuleTestBody) -> Document:
-    if body.document_id is not None:
-        document = await stored_document(database.pool, body.document_id)
-        if document is None:
-            raise not_found("There is no such document in a billing run.")
-        return document
+def _given_document(body: Mapping[str, JsonValue]) -> Document:
     try:
-        return Document.model_validate(body.document)
+        return Document.model_validate(body)
     except ValidationError as error:
         raise validation_failed(
             [

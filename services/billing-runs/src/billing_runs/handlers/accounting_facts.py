@@ -14,6 +14,7 @@ from billing_runs.handlers.document_answers import (
 from billing_runs.handlers.draft_answers import take_drafted, take_not_passed, take_process_run_completed
 from billing_runs.handlers.session import RunSession, open_sessions, save_sessions
 from billing_runs.store import executions, run_documents
+from billing_runs.views import ENDS
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.message import Message
 
@@ -43,7 +44,6 @@ _DOCUMENT_TYPES: Final = frozenset(
         "accounting.document.refused.v1",
     }
 )
-_ENDS: Final = frozenset({"accounting.document.validated.v1", "accounting.document.cancelled.v1"})
 _FILE_TYPES: Final = frozenset({"accounting.document.rendered.v1", "accounting.document.render-failed.v1"})
 _PROCESS_RUN_TYPES: Final = frozenset(
     {"accounting.billing-event.not-passed.v1", "accounting.process-run.completed.v1"}
@@ -72,7 +72,7 @@ def _after_the_end(messages: Sequence[Message]) -> dict[str, Message]:
     ended: set[str] = set()
     late = {}
     for message in messages:
-        if message.type in _ENDS:
+        if message.type in ENDS:
             ended.add(message.body.document_id)
         elif message.type in _FILE_TYPES and message.body.document_id in ended:
             late[message.id] = message

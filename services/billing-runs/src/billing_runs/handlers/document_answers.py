@@ -17,6 +17,8 @@ from shared.messaging.message import Message
 
 FORMATS: Final[tuple[FileFormat, ...]] = ("xml", "pdf")
 
+CHANGED_BY_ITS_END: Final = {"status", "number", "date", "due_date"}
+
 Documents = Mapping[str, StoredDocument]
 
 
@@ -45,7 +47,7 @@ async def _end(work: UnitOfWork, sessions: Mapping[str, RunSession], messages: S
                 bodies[document_id].status,
                 bodies[document_id].number,
                 bodies[document_id].date,
-                bodies[document_id].model_dump(mode="json", exclude={"starter", "lines"}),
+                bodies[document_id].model_dump(mode="json", include=CHANGED_BY_ITS_END),
             )
             for document_id in documents
         ],

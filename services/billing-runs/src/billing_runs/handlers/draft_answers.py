@@ -7,15 +7,15 @@ from typing import Any, Final
 from billing_runs import facts
 from billing_runs.domain.books import Fate
 from billing_runs.domain.executions import Step
-from billing_runs.domain.review import DocumentReview, reviewed_by_rules
+from billing_runs.domain.review import reviewed_by_rules
 from billing_runs.domain.rules import DocumentKind, Rule
 from billing_runs.facts import reason_bodies
 from billing_runs.handlers.engine import give_up
-from billing_runs.handlers.judging import judge, rules_of
+from billing_runs.handlers.judging import FIELD_NAMES, judge, rules_of
 from billing_runs.handlers.session import RunSession, in_words, is_answered, warning
 from billing_runs.store import executions, run_documents, run_events
 from billing_runs.store.run_documents import StoredDocument
-from shared.contracts.document import Document
+from shared.contracts.document import DocumentHead
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.message import Message
 
@@ -26,31 +26,38 @@ async def take_drafted(
     work: UnitOfWork, sessions: Mapping[str, RunSession], messages: Sequence[Message]
 ) -> None:
     """Keep the drafts, judged by the rules; one that is known already changes nothing."""
-    by_run: dict[str, list[Document]] = defaultdict(list)
+    by_run: dict[str, list[Message]] = defaultdict(list)
     for message in messages:
         if message.body.billing_run_id in sessions:
-            by_run[message.body.billing_run_id].append(message.body)
-    for run_id, drafts in by_run.items():
+            by_run[message.body.billing_run_id].append(message)
+    for run_id, drafted in by_run.items():
         session = sessions[run_id]
         rules = await rules_of(work.connection, session.run)
-        stored = [_stored(draft, session, rules) for draft in drafts]
-        bodies = [draft.model_dump(mode="json", exclude={"starter"}) for draft in drafts]
-        new = await run_documents.insert_documents(work.connection, list(zip(stored, bodies, strict=True)))
-        fresh = [draft for draft in drafts if draft.document_id in new]
+        stored = [_stored(message.body, message.content, session, rules) for message in drafted]
+        contents = [_kept(message.content) for message in drafted]
+        new = await run_documents.insert_documents(work.connection, list(zip(stored, contents, strict=True)))
+        fresh = [message.body for message in drafted if message.body.document_id in new]
         pairs = [(event_id, draft.document_id) for draft in fresh for event_id in draft.billing_event_ids]
         await run_events.link_documents(work.connection, run_id, pairs)
         _publish_verdicts(session, [each for each in stored if each.document_id in new])
         _count_drafts(session, fresh)
 
 
-def _stored(draft: Document, session: RunSession, rules: Sequence[Rule]) -> StoredDocument:
+def _kept(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The document as it was told, which is how rules see it again."""
+    return {name: content[name] for name in FIELD_NAMES if name in content}
+
+
+def _stored(
+    draft: DocumentHead, content: Mapping[str, Any], session: RunSession, rules: Sequence[Rule]
+) -> StoredDocument:
     return StoredDocument(
         document_id=draft.document_id,
         run_id=session.run.run_id,
         drafted_by_run_id=session.run.run_id,
         kind=DocumentKind(draft.kind),
         status="draft",
-        review=_first_review(draft, session, rules),
+        review=reviewed_by_rules(judge(rules, draft, content, session.run)),
         number=draft.number,
         date=draft.date,
         currency=draft.currency,
@@ -62,10 +69,6 @@ def _stored(draft: Document, session: RunSession, rules: Sequence[Rule]) -> Stor
     )
 
 
-def _first_review(draft: Document, session: RunSession, rules: Sequence[Rule]) -> DocumentReview:
-    return reviewed_by_rules(judge(rules, draft, session.run))
-
-
 def _publish_verdicts(session: RunSession, documents: Sequence[StoredDocument]) -> None:
     for document in documents:
         body = facts.reviewed_body(
@@ -74,7 +77,7 @@ def _publish_verdicts(session: RunSession, documents: Sequence[StoredDocument]) 
         session.publish(facts.DOCUMENT_REVIEWED, body)
 
 
-def _count_drafts(session: RunSession, fresh: Sequence[Document]) -> None:
+def _count_drafts(session: RunSession, fresh: Sequence[DocumentHead]) -> None:
     if not session.is_running:
         return
     if session.execution.step is Step.INVOICES:
