@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import asyncpg
 import orjson
 
 from shared.contracts.catalogue import CATALOGUE
 from shared.ids import new_id
-from shared.telemetry.traces import current_traceparent
+from shared.telemetry.traces import message_traceparent
 
 MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 """Largest value that the topics carry (contract.md section 1)."""
@@ -48,6 +48,11 @@ class Cause:
     correlation_id: str | None = None
     traceparent: str | None = None
 
+    @classmethod
+    def begun_here(cls, correlation_id: str) -> Self:
+        """The cause of what a call or the clock begins: no message caused it, and its trace is the current one."""
+        return cls(correlation_id=correlation_id, traceparent=message_traceparent())
+
 
 NO_CAUSE: Final = Cause()
 
@@ -65,7 +70,7 @@ class UnitOfWork:
         default_factory=list
     )
     _dead_letters: list[tuple[str, str, bytes | None, bytes | None, str]] = field(default_factory=list)
-    _own_traceparent: str | None = field(default_factory=current_traceparent)
+    _own_traceparent: str = field(default_factory=message_traceparent)
     rejected: list[tuple[Any, str, Sequence[Mapping[str, str]]]] = field(default_factory=list)
 
     def publish(self, message_type: str, key: str, body: Mapping[str, Any], cause: Cause = NO_CAUSE) -> str:

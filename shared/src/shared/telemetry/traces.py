@@ -14,8 +14,9 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -51,6 +52,7 @@ ALLOWED_ATTRIBUTES: Final = frozenset(
 )
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
+_IDS: Final = RandomIdGenerator()
 _TRACER: Final = trace.get_tracer("sluice")
 _MESSAGE_ID_HEADER: Final = "ce_id"
 _TRACE_HEADER: Final = "traceparent"
@@ -108,8 +110,19 @@ def current_traceparent() -> str | None:
     context = trace.get_current_span().get_span_context()
     if not context.is_valid:
         return None
-    trace_id, span_id = trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
-    return f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"
+    return _traceparent(context.trace_id, context.span_id, context.trace_flags)
+
+
+def message_traceparent() -> str:
+    """The W3C trace context that a message carries: the current span's; outside of a span a new, unsampled one."""
+    found = current_traceparent()
+    if found is not None:
+        return found
+    return _traceparent(_IDS.generate_trace_id(), _IDS.generate_span_id(), TraceFlags.DEFAULT)
+
+
+def _traceparent(trace_id: int, span_id: int, flags: int) -> str:
+    return f"00-{trace.format_trace_id(trace_id)}-{trace.format_span_id(span_id)}-{flags:02x}"
 
 
 @contextmanager

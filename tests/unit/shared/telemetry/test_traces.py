@@ -15,6 +15,7 @@ from shared.telemetry.traces import (
     MessageLink,
     configure_traces,
     current_traceparent,
+    message_traceparent,
     process_span,
     send_span,
 )
@@ -33,6 +34,23 @@ def record(offset: int, *headers: tuple[str, Any]) -> "ConsumerRecord[bytes, byt
 
 def test_there_is_no_trace_context_outside_of_a_span() -> None:
     assert current_traceparent() is None
+
+
+def test_a_message_made_outside_of_a_span_begins_a_trace_of_its_own() -> None:
+    first, second = message_traceparent(), message_traceparent()
+    for made in (first, second):
+        carrier = {"traceparent": made}
+        assert (
+            trace.get_current_span(TraceContextTextMapPropagator().extract(carrier))
+            .get_span_context()
+            .is_valid
+        )
+    assert first != second
+
+
+def test_a_message_made_in_a_span_is_of_its_trace(spans: InMemorySpanExporter) -> None:
+    with trace.get_tracer("tests").start_as_current_span("work"):
+        assert message_traceparent() == current_traceparent()
 
 
 def test_the_trace_context_is_that_of_the_current_span(spans: InMemorySpanExporter) -> None:

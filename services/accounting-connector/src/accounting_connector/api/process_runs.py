@@ -64,7 +64,7 @@ def process_runs_router(database: Database, deployment: Deployment, public_url: 
                 process_run_id,
                 body,
                 starter={"user_id": principal.user_id, "email": principal.email},
-                cause=Cause(correlation_id=process_run_id),
+                cause=Cause.begun_here(process_run_id),
                 unknown_wait_seconds=deployment.lag_seconds,
             )
             await start_run(work, run)

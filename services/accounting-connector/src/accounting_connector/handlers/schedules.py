@@ -41,7 +41,7 @@ async def _start(work: UnitOfWork, company_id: str, due: datetime.datetime) -> N
         name=_NAME,
         selection=selection,
         starter=None,
-        cause=Cause(correlation_id=process_run_id),
+        cause=Cause.begun_here(process_run_id),
         unknown_wait_seconds=0.0,
         additional_recipients=companies[company_id].additional_recipients,
     )

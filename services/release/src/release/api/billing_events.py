@@ -111,7 +111,7 @@ def changing_router(database: Database, company_source: CompanySource) -> APIRou
 
     async def change(request: Request, principal: Principal, billing_event_id: str, what: Any) -> Response:
         async def action(work: UnitOfWork) -> Answer:
-            wanted = Change(billing_event_id, what, Cause(correlation_id=new_id()), starter_of(principal))
+            wanted = Change(billing_event_id, what, Cause.begun_here(new_id()), starter_of(principal))
             (outcome,) = await change_by_hand(work, [wanted], company_source, tells_refusals=False)
             if outcome.stored is None:
                 raise event_not_found(billing_event_id)

@@ -87,7 +87,7 @@ def jobs_router(
             body.select,
             body.and_invoice,
             starter_of(principal),
-            Cause(correlation_id=job_id),
+            Cause.begun_here(job_id),
             principal.projects,
             body.dry_run,
             body.validated_by_job_id,

@@ -90,7 +90,7 @@ def release_router(database: Database, settings: ReleaseSettings) -> APIRouter:
     ) -> Response:
         """Undo the release: the event is `reverting` until the accounting connector has withdrawn it or refused to."""
         cascade = body is not None and body.cascade
-        cause = Cause(correlation_id=new_id())
+        cause = Cause.begun_here(new_id())
         ask = RevertAsk(billing_event_id, cascade, starter_of(principal), cause)
 
         async def action(work: UnitOfWork) -> Answer:
@@ -111,7 +111,7 @@ def _ask_of(billing_event_id: str, principal: Principal, on_cap: OnCap) -> Ask:
         billing_event_id,
         ReleaseRequest(Channel.QUICK, on_cap, permitted_projects=principal.projects),
         starter_of(principal),
-        Cause(correlation_id=new_id()),
+        Cause.begun_here(new_id()),
         is_published=False,
     )
 
