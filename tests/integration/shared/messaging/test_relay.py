@@ -1,6 +1,7 @@
 """The relay: everything committed reaches the broker, in order per key, whatever fails meanwhile (architecture.md)."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -132,6 +133,17 @@ async def test_a_committed_message_arrives_with_its_envelope(
     assert (headers["ce_causationid"], headers["ce_correlationid"]) == (b"caused-by", b"began-by")
     assert headers["traceparent"] == trace.encode()
     assert await waiting(store) == 0
+
+
+async def test_a_message_told_by_background_work_begins_a_trace(
+    store: Database, producer: AIOKafkaProducer, kafka_server: Broker, topic: str
+) -> None:
+    async with store.transaction() as work:
+        work.publish(HOLD, "BE-1", BODY, Cause(correlation_id="began-by"))
+    async with store.pool.acquire() as connection:
+        assert await Relay(store, producer, service="release").publish_oldest(connection) == 1
+    (record,) = await read_topic(kafka_server, topic, 1)
+    assert re.fullmatch(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", dict(record.headers)["traceparent"])
 
 
 async def test_what_is_rolled_back_is_never_sent(store: Database) -> None:
