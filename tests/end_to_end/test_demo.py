@@ -47,6 +47,16 @@ def check_report(code: int, report: dict[str, Any], said: str) -> None:
     assert len(report["documents"]) == len(report["released"]) - 2
     assert set(report["totals"]) == {"GBP", "EUR", "JPY", "KWD"}
     assert report["split"]["remaining"] == {"before": "300.00", "after": "50.00"}
+    optimised = report["budget_optimisation"]
+    assert [half["amount"] for half in optimised["result"]["adjustments"]] == ["-50.00", "50.00"]
+    assert (optimised["budget"]["remaining_before"], optimised["budget"]["remaining"]) == ("100.00", "0.00")
+    assert report["revert"]["remaining"] == {"before": "0.00", "after": "50.00"}
+    assert report["revert"]["taken_back_by"].startswith("SCN-")
+    explained = [
+        item["because"] for each in report["explanations"] for item in each["decisions"][-1]["items"]
+    ]
+    assert "140.00 is more than the 50.00 left of the bookings" in explained
+    assert any("released in full with an adjustment of -50.00" in because for because in explained)
     assert report["billing_run"]["statuses"] == [
         "new",
         "invoice_lines_created",

@@ -13,7 +13,7 @@ from integration.release.releasing import capped_project, release, worth
 from integration.release.test_write_back import AccountingDriver, revert, withdrawn
 from sluice.client import CallError
 from sluice.commands import explain as command
-from sluice.commands.explain import explanation
+from sluice.explaining import explanation
 from sluice.main import app
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from shared.contracts.catalogue import CATALOGUE
 from shared.contracts.decoding import ContractError, decode_body
-from sluice.demo.feed import EVENTS_MIN, REMAINING_BEFORE, Feed, make_feed, outline
+from sluice.demo.feed import BUDGET_ROOM, EVENTS_MIN, REMAINING_BEFORE, Feed, make_feed, outline
 from sluice.demo.items import ROUTES
-from sluice.demo.world import CAPPED_BOOKINGS
+from sluice.demo.world import BUDGET_AMOUNT, CAPPED_BOOKINGS
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +69,11 @@ def test_the_capped_project_leaves_what_the_specification_s_example_has(feed: Fe
         Decimal(150),
         Decimal(140),
     ]
+
+
+def test_the_budget_leaves_room_for_a_part_of_the_first_item_only(feed: Feed) -> None:
+    filler, split = feed.event("budget_filler"), feed.event("budget_split")
+    (budget,) = split.project.budgets
+    assert {item.budget_id for event in (filler, split) for item in event.items} == {budget.budget_id}
+    assert filler.summary_amount == BUDGET_AMOUNT - BUDGET_ROOM
+    assert split.items[0].amount > BUDGET_ROOM > split.items[1].amount

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -11,7 +12,8 @@ from sluice.demo.items import Item
 from sluice.demo.world import Project
 
 _INVOICE: Final = "sales_invoice"
-_PREFIXES: Final = {_INVOICE: "SIN", "sales_credit_note": "SCN"}
+_CREDIT_NOTE: Final = "sales_credit_note"
+_PREFIXES: Final = {_INVOICE: "SIN", _CREDIT_NOTE: "SCN"}
 
 Document = Mapping[str, Any]
 
@@ -43,14 +45,23 @@ class Check:
 
 
 def check_books(
-    released: Sequence[Released], documents: Sequence[Document], stated: Mapping[str, str]
+    released: Sequence[Released],
+    documents: Sequence[Document],
+    stated: Mapping[str, str],
+    *,
+    reverted: AbstractSet[str] = frozenset(),
 ) -> list[Check]:
-    """Compare released events with validated documents; `stated` says why an event has none, by its id."""
+    """Compare released events with validated documents; `stated` says why an event has none, by its id.
+
+    `reverted` are events whose release was undone: their documents have been taken back, and bill nothing.
+    """
+    live = [document for document in documents if not reverted & set(document["billing_event_ids"])]
     return [
-        Check("documents_equal_released", _compare_totals(released, documents, stated)),
-        Check("one_document_or_a_reason_for_each_event", _compare_events(released, documents, stated)),
-        Check("lines_equal_items", _compare_lines(released, documents)),
-        Check("taxes_and_totals", _compare_taxes(released, documents)),
+        Check("documents_equal_released", _compare_totals(released, live, stated)),
+        Check("one_document_or_a_reason_for_each_event", _compare_events(released, live, stated)),
+        Check("lines_equal_items", _compare_lines(released, live)),
+        Check("taxes_and_totals", _compare_taxes(released, live)),
+        Check("reverted_is_taken_back", _compare_reverted(documents, reverted)),
         Check("numbers_without_gap", _compare_numbers(documents)),
     ]
 
@@ -172,6 +183,29 @@ def _compare_taxes(released: Sequence[Released], documents: Sequence[Document]) 
         if found != expected:
             differences.append(f"{document['number']}: found {found}, expected {expected}")
     return differences
+
+
+def _compare_reverted(documents: Sequence[Document], reverted: AbstractSet[str]) -> list[str]:
+    """Each document of a reverted event has one mirror: of the other kind, with the same totals."""
+    mirrors: dict[str, list[Document]] = defaultdict(list)
+    for document in documents:
+        if document.get("mirrors_document_id") is not None:
+            mirrors[document["mirrors_document_id"]].append(document)
+    differences = []
+    for document in documents:
+        taken_back = mirrors[document["document_id"]]
+        is_mirror = document.get("mirrors_document_id") is not None
+        if is_mirror or not (taken_back or reverted & set(document["billing_event_ids"])):
+            continue
+        expected = [({_INVOICE, _CREDIT_NOTE} - {document["kind"]}, _sums(document))]
+        if [({each["kind"]}, _sums(each)) for each in taken_back] != expected:
+            told = ", ".join(each["number"] for each in taken_back) or "nothing"
+            differences.append(f"{document['number']} of a reverted event is taken back by {told}")
+    return differences
+
+
+def _sums(document: Document) -> list[object]:
+    return [document[name] for name in ("billing_event_ids", "total_net", "total_tax", "total_gross")]
 
 
 def _as_billed(event: Released, item: Item) -> Decimal:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from sluice.demo.feed import Feed
 from sluice.demo.http import Services
+from sluice.demo.items import Item
 from sluice.demo.kafka import Fact, Facts, KafkaClient, Outgoing
 
 USER_ID: Final = "demo"
@@ -32,6 +33,9 @@ class Demo:
     differences: list[str] = field(default_factory=list)
     stated: dict[str, str] = field(default_factory=dict)
     """Why a released event has no document, by its id: the code that the system gave."""
+
+    adjustments: dict[str, Item] = field(default_factory=dict)
+    """The adjustments that a split to a budget has to make in the released event, by their ids."""
 
     @property
     def wait_seconds(self) -> float:

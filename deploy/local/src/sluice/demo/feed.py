@@ -10,7 +10,7 @@ from typing import Any, Final
 from sluice.demo.arithmetic import total, written
 from sluice.demo.items import Item, ItemMaker, chain_records
 from sluice.demo.kafka import Outgoing
-from sluice.demo.world import CAPPED_BOOKINGS, Project, World, make_world
+from sluice.demo.world import BUDGET_AMOUNT, CAPPED_BOOKINGS, Project, World, make_world
 
 EVENTS_MIN: Final = 24
 LINES_CAPPED: Final = (Decimal("100.00"), Decimal("150.00"), Decimal("140.00"))
@@ -18,6 +18,10 @@ LINES_CAPPED: Final = (Decimal("100.00"), Decimal("150.00"), Decimal("140.00"))
 
 REMAINING_BEFORE: Final = Decimal("300.00")
 REMAINING_AFTER: Final = Decimal("50.00")
+BUDGET_ROOM: Final = Decimal("100.00")
+LINES_BUDGETED: Final = (Decimal("150.00"), Decimal("40.00"))
+"""Of 100 left of the budget the first partly fits, so that 50 of it are taken out; for the second there is no room."""
+
 LARGE_AMOUNT: Final = Decimal("12000.00")
 SMALL_AMOUNT: Final = Decimal("5.00")
 
@@ -137,6 +141,9 @@ class _EventMaker:
         self._single("quick", "coast", [Decimal("480.50"), Decimal("19.50")])
         self._single("cap_filler", "capped", [CAPPED_BOOKINGS - REMAINING_BEFORE])
         self._single("cap_split", "capped", list(LINES_CAPPED), day=2)
+        self._single("undone", "capped", [REMAINING_AFTER], day=3)
+        self._on_budget(self._single("budget_filler", "budgeted", [BUDGET_AMOUNT - BUDGET_ROOM]))
+        self._on_budget(self._single("budget_split", "budgeted", list(LINES_BUDGETED), day=2))
         self._single("below_threshold", "tracked", [Decimal("500.00")])
         self._single("over_threshold", "tracked", [Decimal("400.00")], day=2)
         self._single("waiting", "late", [Decimal("75.25")])
@@ -252,6 +259,13 @@ class _EventMaker:
             replace(item, unit_price=amount, amount=amount)
             for item, amount in zip(event.items, amounts, strict=True)
         ]
+
+    def _on_budget(self, event: BillingEvent) -> None:
+        """The event again, with all its items on its project's budget."""
+        (budget,) = event.project.budgets
+        self._put(
+            replace(event, items=tuple(replace(item, budget_id=budget.budget_id) for item in event.items))
+        )
 
     def _put(self, event: BillingEvent) -> None:
         self._feed.events[event.billing_event_id] = event

@@ -12,6 +12,7 @@ import httpx
 
 from sluice.client import ServiceClient
 from sluice.demo.kafka import Seen, WaitError
+from sluice.explaining import explanation, gather
 
 _POLL_SECONDS: Final = 0.1
 _ITEMS_MAX: Final = 1_000_000
@@ -50,6 +51,11 @@ class Services:
         """All items of a list, page by page."""
         client = self._clients[service]
         return await asyncio.to_thread(lambda: client.items(path, query, items_max=_ITEMS_MAX))
+
+    async def explained(self, billing_event_id: str) -> dict[str, Any]:
+        """Why each item of a billing event was released, moved or refused, as `sluice explain` tells it."""
+        client = self._clients["release"]
+        return explanation(**await asyncio.to_thread(gather, client, billing_event_id))
 
     async def until(
         self, look: Callable[[], Awaitable[Seen | None]], *, what: str, seconds: float = 60.0

@@ -1,7 +1,7 @@
 """Billing event items of the sample, whose services products come from every link of their chains."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import cycle
 from random import Random
@@ -27,6 +27,7 @@ class Item:
     services_product: str
     given_by: str
     line_description: str
+    budget_id: str | None = None
 
     def body(self, currency: str) -> dict[str, Any]:
         """The item in `psa.billing-event.generated.v1`; its product is left for the release service to find."""
@@ -42,7 +43,22 @@ class Item:
             "unit_price": str(self.unit_price),
             "amount": written(self.amount, currency),
             "services_product": None,
+            "budget_id": self.budget_id,
         }
+
+    def overage(self, adjustment_id: str, amount: Decimal) -> "Item":
+        """The adjustment that takes this much of the item out of the event that it is released with."""
+        description = f"Adjustment to the budget's cap: {self.description}"
+        return replace(
+            self,
+            item_id=adjustment_id,
+            category="miscellaneous_adjustment",
+            quantity=Decimal(1),
+            unit_price=-amount,
+            amount=-amount,
+            description=description,
+            line_description=description,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,11 @@ def show(report: Report, console: Console) -> None:
     _show_intake(report, console)
     _show_released(report, console)
     _show_split(report, console)
+    _show_budget_optimisation(report, console)
+    _show_explanations(report, console)
     _show_refused(report, console)
     _show_documents(report, console)
+    _show_revert(report, console)
     _show_billing_run(report, console)
     _show_told(report, console)
     _show_dead_letters(report, console)
@@ -78,6 +81,49 @@ def _show_split(report: Report, console: Console) -> None:
             f"{crossed['released']} of {crossed['bookings']} released; {crossed['alert_recipient']} was told"
         )
         console.print(Text(f"\nThreshold of {crossed['project_id']}: {told}"))
+
+
+def _show_budget_optimisation(report: Report, console: Console) -> None:
+    found = report.get("budget_optimisation")
+    if not found:
+        return
+    result, budget = found["result"], found["budget"]
+    rows = [
+        ("billing event", found["billing_event_id"]),
+        ("budget", f"{budget['budget_id']} of {budget['amount']}, tolerance {budget['tolerance']}"),
+        ("first answer", f"{found['refused_with']}, with a preview"),
+        ("items released", ", ".join(result["released_item_ids"])),
+        *(
+            ("adjustment", f"{half['amount']} in {half['billing_event_id']} ({half['item_id']})")
+            for half in result["adjustments"]
+        ),
+        ("items moved", ", ".join(result["moved_item_ids"])),
+        ("new billing event", f"{found['new_billing_event_id']}, {found['new_amount']}"),
+        ("left of the budget", f"{budget['remaining_before']}, then {budget['remaining']}"),
+    ]
+    _table(console, "Budget billed to its full amount", ("", ""), rows)
+
+
+def _show_explanations(report: Report, console: Console) -> None:
+    for explained in report.get("explanations") or []:
+        console.print()
+        title = f"Why? (sluice explain {explained['billing_event_id']})"
+        console.print(Text(title, style="bold"))
+        for line in explained["told"]:
+            console.print(Text(line))
+
+
+def _show_revert(report: Report, console: Console) -> None:
+    found = report.get("revert")
+    if found:
+        rows = [
+            ("billing event", found["billing_event_id"]),
+            ("invoice", found["invoice_number"]),
+            ("taken back by", found["taken_back_by"]),
+            ("left on the cap", f"{found['remaining']['before']}, then {found['remaining']['after']}"),
+            ("billable again", ", ".join(record["record_id"] for record in found["records"])),
+        ]
+        _table(console, "Reverted", ("", ""), rows)
 
 
 def _show_refused(report: Report, console: Console) -> None:

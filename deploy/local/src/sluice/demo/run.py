@@ -13,11 +13,13 @@ from sluice.demo.feed import Feed
 from sluice.demo.http import Services
 from sluice.demo.kafka import KafkaClient, WaitError
 from sluice.demo.steps.billing_run import run_by_hand
+from sluice.demo.steps.budgets import explain, optimise_the_budget
 from sluice.demo.steps.intake import repeat, take_in
 from sluice.demo.steps.jobs import release_and_invoice, release_in_bulk
 from sluice.demo.steps.passing import create_on_demand, pass_by_itself
 from sluice.demo.steps.quick_release import cross_the_threshold, release_singly, split_at_the_cap
 from sluice.demo.steps.reconciling import reconcile
+from sluice.demo.steps.reverting import revert_an_invoiced_one
 from sluice.demo.steps.setting_up import set_up
 from sluice.demo.steps.telling import look_at_dead_letters, look_at_mails
 from sluice.infrastructure.say import Say
@@ -30,11 +32,14 @@ STEPS: Final[Mapping[str, Step]] = {
     "repetitions and poison": repeat,
     "quick release": release_singly,
     "split at the cap": split_at_the_cap,
+    "budget optimisation": optimise_the_budget,
+    "explanation": explain,
     "alert threshold": cross_the_threshold,
     "release job": release_in_bulk,
     "release and invoice": release_and_invoice,
     "auto-pass": pass_by_itself,
     "invoices on demand": create_on_demand,
+    "revert": revert_an_invoiced_one,
     "billing run": run_by_hand,
     "mails and alerts": look_at_mails,
     "dead letters": look_at_dead_letters,

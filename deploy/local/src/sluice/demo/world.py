@@ -52,11 +52,12 @@ class Company:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who pays."""
+    """Who pays; `cap_tolerance` is what its projects' capped budgets may be passed by, in pounds."""
 
     account_id: str
     name: str
     country: str
+    cap_tolerance: Decimal | None = None
 
     def message(self) -> Outgoing:
         """`psa.account.upserted.v1`."""
@@ -67,8 +68,29 @@ class Account:
             "billing_email": "accounts.payable@example.com",
             "billing_cycle_id": "MONTHLY",
             "address": {"line1": "1 Quay", "city": "Harbourton", "country": self.country},
+            "cap_tolerance": None
+            if self.cap_tolerance is None
+            else {"amount": written(self.cap_tolerance, "GBP"), "currency": "GBP"},
         }
         return upserted("psa.accounts", "account", self.account_id, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A capped budget of a project, in the project's currency."""
+
+    budget_id: str
+    amount: Decimal
+
+    def body(self, currency: str) -> dict[str, Any]:
+        """The budget in `psa.project.upserted.v1`."""
+        return {
+            "budget_id": self.budget_id,
+            "name": f"PO {self.budget_id}",
+            "kind": "customer_purchase_order",
+            "amount": written(self.amount, currency),
+            "apply_billing_cap": True,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +107,7 @@ class Project:
     is_enforced: bool = False
     alert_threshold: str | None = None
     alert_recipient: str | None = None
+    budgets: tuple[Budget, ...] = ()
 
     def message(self) -> Outgoing:
         """`psa.project.upserted.v1`."""
@@ -102,7 +125,7 @@ class Project:
             "auto_cap_billing": self.is_enforced,
             "alert_threshold": self.alert_threshold,
             "alert_recipient": self.alert_recipient,
-            "budgets": [],
+            "budgets": [budget.body(self.currency) for budget in self.budgets],
         }
         return upserted("psa.projects", "project", self.project_id, body)
 
@@ -120,6 +143,8 @@ class World:
 TAX_FREE_PRODUCT = "Travel"
 CAPPED_BOOKINGS = Decimal("10000.00")
 TRACKED_BOOKINGS = Decimal("1000.00")
+BUDGET_AMOUNT = Decimal("1000.00")
+BUDGET_TOLERANCE = Decimal("0.99")
 ALERT_RECIPIENT = "quay.manager@example.com"
 
 
@@ -129,7 +154,7 @@ def make_world(code: str) -> World:
     french = Company(f"{code}-C-FR", "Arpenteurs réunis SARL", "FR", ("EUR",), Decimal("5.5"))
     japanese = Company(f"{code}-C-JP", "日本測量株式会社", "JP", ("JPY",), Decimal(10))
     kuwaiti = Company(f"{code}-C-KW", "Gulf Survey W.L.L.", "KW", ("KWD",), None)
-    port = Account(f"{code}-A-PORT", "Port Authority & Sons <Hull>", "GB")
+    port = Account(f"{code}-A-PORT", "Port Authority & Sons <Hull>", "GB", cap_tolerance=BUDGET_TOLERANCE)
     coast = Account(f"{code}-A-COAST", "Région Côte d'Émeraude", "FR")
     bridge = Account(f"{code}-A-BRIDGE", "海峡大橋公社", "JP")
     gulf = Account(f"{code}-A-GULF", "Gulf Harbours", "KW")
@@ -157,6 +182,7 @@ def make_world(code: str) -> World:
             alert_threshold="80",
             alert_recipient=ALERT_RECIPIENT,
         ),
+        "budgeted": project("dock", port, british, "GBP", budgets=(Budget(f"{code}-B-DOCK", BUDGET_AMOUNT),)),
         "late": project("late", coast, british, "EUR"),
         "companyless": project("orphan", port, None, "GBP"),
     }

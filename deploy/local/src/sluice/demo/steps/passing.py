@@ -39,7 +39,17 @@ async def pass_by_itself(demo: Demo) -> str:
 async def create_on_demand(demo: Demo) -> str:
     """Create invoices and credits of all that was released so far and has none."""
     feed = demo.feed
-    parts = ("quick", "waiting", "below_threshold", "over_threshold", "by_command", "cap_filler", "cap_split")
+    parts = (
+        "quick",
+        "waiting",
+        "below_threshold",
+        "over_threshold",
+        "by_command",
+        "cap_filler",
+        "cap_split",
+        "budget_filler",
+        "budget_split",
+    )
     held_back = {feed.parts["held"], feed.parts["companyless"]}
     event_ids = [feed.parts[part] for part in parts]
     event_ids += [event_id for event_id in feed.groups["job"] if event_id not in held_back]

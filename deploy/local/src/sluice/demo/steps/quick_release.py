@@ -15,7 +15,7 @@ async def release_singly(demo: Demo) -> str:
     """Release single events over HTTP and by a command on Kafka."""
     for part in ("quick", "waiting", "below_threshold"):
         event_id = demo.feed.parts[part]
-        result = await _release(demo, event_id, on_cap="refuse")
+        result = await release_one(demo, event_id, on_cap="refuse")
         demo.expect_same(f"{event_id}: outcome of its release", result["outcome"], "released")
     for part in ("by_command", "cap_filler"):
         await _command_release(demo, demo.feed.parts[part])
@@ -28,9 +28,9 @@ async def split_at_the_cap(demo: Demo) -> str:
     event_id, project = event.billing_event_id, event.project
     before = await demo.services.get("release", f"/projects/{project.project_id}/cap")
     demo.expect_same("remaining before", before["remaining"], written(REMAINING_BEFORE, project.currency))
-    preview = await _refusal(demo, event_id)
+    preview = await refusal(demo, event_id)
     looked_at = await demo.services.get("release", f"/billing-events/{event_id}/release-preview")
-    result = await _release(demo, event_id, on_cap="split")
+    result = await release_one(demo, event_id, on_cap="split")
     item_ids = [item.item_id for item in event.items]
     remaining = written(REMAINING_AFTER, project.currency)
     for name, told in (("preview", preview), ("result", result)):
@@ -65,7 +65,7 @@ async def split_at_the_cap(demo: Demo) -> str:
 async def cross_the_threshold(demo: Demo) -> str:
     """The tracked project's second event takes it past its alert threshold."""
     event = demo.feed.event("over_threshold")
-    await _release(demo, event.billing_event_id, on_cap="refuse")
+    await release_one(demo, event.billing_event_id, on_cap="refuse")
     fact = await demo.fact(
         "release.cap.threshold-crossed.v1", project_id=event.project.project_id, level="project"
     )
@@ -76,17 +76,18 @@ async def cross_the_threshold(demo: Demo) -> str:
     return f"{event.project.project_id}: {fact.body['released']} of {fact.body['bookings']} released"
 
 
-async def _release(demo: Demo, event_id: str, *, on_cap: str) -> dict[str, Any]:
+async def release_one(demo: Demo, event_id: str, *, on_cap: str) -> dict[str, Any]:
+    """The answer of the quick action over HTTP. Raises CallError if it refuses."""
     result: dict[str, Any] = await demo.services.post(
         "release", f"/billing-events/{event_id}/release", {"on_cap": on_cap}
     )
     return result
 
 
-async def _refusal(demo: Demo, event_id: str) -> dict[str, Any]:
+async def refusal(demo: Demo, event_id: str) -> dict[str, Any]:
     """The preview of the refusal that offers a split."""
     try:
-        await _release(demo, event_id, on_cap="refuse")
+        await release_one(demo, event_id, on_cap="refuse")
     except CallError as error:
         problem = error.problem or {}
         demo.expect_same(f"{event_id}: code", problem.get("code"), "split_required")

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from sluice.demo.books import Check, Released, check_books, released_totals, totals_by_currency
 from sluice.demo.context import Demo
+from sluice.demo.kafka import Facts
 from sluice.demo.steps.passing import billed
 
 _WITH_BOOKS: Final = ("release", "accounting-connector")
@@ -17,7 +18,7 @@ async def reconcile(demo: Demo) -> str:
     validated = [fact.body for fact in demo.kafka.facts.of(_VALIDATED)]
     documents = [document for document in validated if document["company"]["id"] in own_companies]
     released = _released(demo)
-    checks = check_books(released, documents, demo.stated)
+    checks = check_books(released, documents, demo.stated, reverted=reverted_ids(demo.kafka.facts))
     checks.append(Check("facts_equal_answers", await _compare_answers(demo, documents)))
     checks.append(Check("written_back", await _compare_written_back(demo, released, documents)))
     checks.append(Check("nothing_lost", _compare_intake(demo)))
@@ -52,9 +53,16 @@ async def _until_written_back(demo: Demo) -> None:
     )
 
 
+def reverted_ids(facts: Facts) -> set[str]:
+    """The events whose release was undone."""
+    return {fact.body["billing_event_id"] for fact in facts.of("release.billing-event.reverted.v1")}
+
+
 def _released(demo: Demo) -> list[Released]:
-    """Every released event, with the demo's own figures of the items that its fact names."""
+    """Every event that is released and stays so, with the demo's own figures of the items that its fact names."""
     items = {item.item_id: item for event in demo.feed.events.values() for item in event.items}
+    items |= demo.adjustments
+    undone = reverted_ids(demo.kafka.facts)
     return [
         Released(
             event_id,
@@ -62,7 +70,7 @@ def _released(demo: Demo) -> list[Released]:
             tuple(items[item["item_id"]] for item in fact.body["billing_event"]["items"]),
         )
         for fact in demo.kafka.facts.of("release.billing-event.released.v1")
-        if (event_id := fact.body["billing_event"]["billing_event_id"]) in demo.feed.events
+        if (event_id := fact.body["billing_event"]["billing_event_id"]) in demo.feed.events.keys() - undone
     ]
 
 
