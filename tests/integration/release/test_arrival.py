@@ -181,6 +181,27 @@ async def test_what_is_empty_on_a_released_event_is_filled_by_psa(release: Relea
     assert words(await release.facts()) == ["registered", "changed"]
 
 
+async def test_what_psa_fills_on_a_released_event_is_a_source_of_what_is_still_empty(
+    release: ReleaseDriver,
+) -> None:
+    await release.psa(project(company_id=None), company(), business_record(), generated())
+    await mark_released(release)
+    await release.psa(generated(version=2, company_id="C-UK"))
+    event = await release.event()
+    assert (event["company_id"], event["billing_event_currency"], event["missing"]) == ("C-UK", "GBP", [])
+    assert event["filled"]["billing_event_currency"] == "company"
+
+
+async def test_custom_fields_that_are_sent_again_are_no_change(release: ReleaseDriver) -> None:
+    fields = {"rate": 1.25, "steps": [1, {"deep": None}], "text": "é", "yes": True}
+    whole = item(fields=fields, created_at="2026-11-20T10:00:00.123456+01:00", quantity="1.50")
+    await release.psa(project(account_id=None), company(), business_record(), generated("BE-1", whole))
+    await mark_released(release)
+    await release.psa(generated("BE-1", whole, version=2, account_id="A-9"))
+    assert (await release.event())["account_id"] == "A-9"
+    assert await release.facts("refused") == []
+
+
 async def test_what_is_empty_on_a_released_event_is_filled_when_its_source_comes(
     release: ReleaseDriver,
 ) -> None:
@@ -210,6 +231,9 @@ async def test_an_item_that_a_split_moved_away_is_no_change(release: ReleaseDriv
     await release.psa(generated("BE-1", item("i1"), item("i2"), version=2, account_id="A-9"))
     assert (await release.event())["account_id"] == "A-9"
     assert await release.facts("refused") == []
+    await release.psa(generated("BE-1", item("i1"), item("i2", "99.00"), version=3, account_id="A-9"))
+    (refused,) = await release.facts("refused")
+    assert refused["reasons"][0]["detail"]["fields"] == ["items.amount", "items.unit_price"]
 
 
 @pytest.mark.parametrize("stage", ["reverted", "deleted"])

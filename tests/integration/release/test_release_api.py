@@ -149,6 +149,7 @@ async def test_job_is_accepted_worked_and_shown(api: Api) -> None:
         accepted = await client.post("/release-jobs", json={"select": select, "and_invoice": True})
         job_id = accepted.json()["job_id"]
         queued = (await client.get("/billing-events", params={"stage": "queued"})).json()["items"]
+        awaiting = (await client.get("/billing-events", params={"stage": "awaiting_release"})).json()["items"]
         await api.driver.finish_jobs()
         job = (await client.get(f"/release-jobs/{job_id}")).json()
         log = (await client.get(job["links"]["log"])).json()["items"]
@@ -163,6 +164,10 @@ async def test_job_is_accepted_worked_and_shown(api: Api) -> None:
         ]
     assert (accepted.status_code, accepted.json()["status"]) == (202, "queued")
     assert [each["billing_event_id"] for each in queued] == ["BE-1", "BE-2"]
+    assert [(each["billing_event_id"], each["stage"]) for each in awaiting] == [
+        ("BE-1", "queued"),
+        ("BE-2", "queued"),
+    ]
     assert (job["status"], job["released"], job["failed"], job["and_invoice"]) == (
         "completed_with_errors",
         0,

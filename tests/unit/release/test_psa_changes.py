@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from release.domain.events import BillingEvent
+from release.domain.events import BillingEvent, BillingEventItem
 from release.domain.psa_changes import (
     Accepted,
     ChangeRefused,
@@ -210,12 +210,27 @@ def test_psa_leaving_empty_what_others_filled_changes_nothing() -> None:
     assert after == replace(filled, version=2, stage=Stage.RELEASED)
 
 
+def moved_by(split: Split) -> dict[str, BillingEventItem]:
+    return {item.item_id: item for item in split.new_event.items if item.adjusts_item_id is None}
+
+
+def test_after_a_split_a_change_of_an_item_that_moved_is_refused_too() -> None:
+    event = make_event(make_item("i1", "150"), make_item("i2", "30"))
+    outcome = decide(event, make_cap("160", "0"))
+    assert isinstance(outcome, Split)
+    assert outcome.moved_item_ids == ("i2",)
+    state = stored(outcome.event, Stage.RELEASED, moved_items=moved_by(outcome))
+    other = replace(event.items[1], amount=Decimal(31))
+    change = take_generated(state, sent(event, items=(event.items[0], other)))
+    assert refused_for(change) == ("already_released", ["items.amount"])
+
+
 def test_after_a_split_psas_whole_event_still_fills_what_stayed() -> None:
     cap = make_cap("0", "0", make_budget("b1", "100"), enforced=False)
     event = make_event(make_item("i1", "150", "b1"), make_item("i2", "30", "b1"))
     outcome = decide(event, cap)
     assert isinstance(outcome, Split)
-    state = stored(outcome.event, Stage.RELEASED, moved_item_ids=frozenset(outcome.moved_item_ids))
+    state = stored(outcome.event, Stage.RELEASED, moved_items=moved_by(outcome))
     after = accepted(take_generated(state, sent(event, auto_pass_to_accounting=True)))
     assert after.items == outcome.event.items
     assert after.auto_pass_to_accounting

@@ -17,7 +17,9 @@ DETAIL_OBJECTS_MAX: Final = 20
 
 def format_instant(instant: datetime) -> str:
     """A moment as RFC 3339 in UTC: `2026-11-20T09:00:00Z`."""
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return f"{instant.isoformat()[:-6]}Z"
 
 
 def billing_event_body(stored: StoredEvent) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 _JSONB_VERSION: Final = b"\x01"
+_EMPTY_OBJECT: Final = _JSONB_VERSION + b"{}"
 
 
 def _encode_jsonb(value: object) -> bytes:
@@ -53,7 +54,8 @@ def _encode_jsonb(value: object) -> bytes:
 
 
 def _decode_jsonb(data: bytes) -> Any:
-    return orjson.loads(data[len(_JSONB_VERSION) :])
+    # Most objects are empty: custom fields that nobody set, reasons that there are none of.
+    return {} if data == _EMPTY_OBJECT else orjson.loads(data[len(_JSONB_VERSION) :])
 
 
 async def _prepare(connection: "asyncpg.Connection[Any]") -> None:

@@ -66,14 +66,16 @@ def reading_router(database: Database) -> APIRouter:
         *,
         principal: MayRead,
         page: Annotated[PageRequest, pages_by(str)],
-        stage: Annotated[Stage | None, Query()] = None,
+        stage: Annotated[
+            Stage | None, Query(description="`awaiting_release` holds what is `queued`, too, so marked")
+        ] = None,
         project_id: Annotated[Id | None, Query()] = None,
         account_id: Annotated[Id | None, Query()] = None,
         currency: Annotated[CurrencyCode | None, Query()] = None,
         batch_id: Annotated[Id | None, Query()] = None,
     ) -> dict[str, Any]:
         """Billing events in the order of their ids, without their items."""
-        wanted = EventFilter(stage, project_id, account_id, currency, batch_id)
+        wanted = EventFilter(_stages(stage), project_id, account_id, currency, batch_id)
         after = page.after[0] if page.after is not None else None
         ids = await list_event_ids(database.pool, wanted, after=_text(after), rows_max=page.limit + 1)
         shown, next_cursor = page.cut(ids, lambda billing_event_id: (billing_event_id,))
@@ -156,6 +158,13 @@ async def _load(database: Database, billing_event_id: str) -> StoredEvent:
     if billing_event_id not in stored:
         raise event_not_found(billing_event_id)
     return stored[billing_event_id]
+
+
+def _stages(stage: Stage | None) -> list[Stage] | None:
+    """The stages that a list of one holds: what is queued still awaits release (domain.md section 1)."""
+    if stage is None:
+        return None
+    return [stage, Stage.QUEUED] if stage is Stage.AWAITING_RELEASE else [stage]
 
 
 def _text(value: object) -> str | None:

@@ -14,7 +14,7 @@ from release.domain.project_cap import fits_project
 from shared.money import ZERO
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CapCase:
     """An event and its caps; `asked` is the sum of its items by budget, `over` the budgets that it would pass."""
 

@@ -32,7 +32,7 @@ class BudgetCap:
         return self.released.get(currency, ZERO)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ProjectCap:
     """A project as it is stored when a decision commits, under the lock: bookings, flags, and released totals.
 

@@ -20,7 +20,7 @@ class RecordKey(NamedTuple):
     record_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BillingEventItem:
     """One line of a billing event (contract.md section 1), completed or not.
 
@@ -54,7 +54,7 @@ class BillingEventItem:
         return RecordKey(self.category, self.business_record_id)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BillingEvent:
     """One project's billable items, made together and released as one (domain.md, opening section).
 

@@ -65,7 +65,7 @@ class BudgetDecision:
     released_after: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """The whole explanation of one cap decision, kept in the ledger and the history.
 

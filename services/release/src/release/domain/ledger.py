@@ -9,7 +9,7 @@ from release.domain.division import amount_by_budget
 from release.domain.events import BillingEvent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LedgerEntry:
     """One line of the ledger: what an event released on a project (`budget_id` None) or on one of its budgets.
 
@@ -25,7 +25,7 @@ class LedgerEntry:
     released_after: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Booking:
     """What an event's release or revert writes: the entries, the project's first, and the caps after it."""
 

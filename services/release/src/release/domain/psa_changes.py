@@ -1,7 +1,7 @@
 """What PSA may still change or delete, by the stage of the event (domain.md section 1)."""
 
-from collections.abc import Container
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from release.domain.events import FILLED_BY_HAND, BillingEvent, BillingEventItem
 from release.domain.reasons import Reason, already_released
@@ -65,13 +65,13 @@ class ChangeRefused:
 class StoredState:
     """What is known of an id: its stage and last version, and the event (None if only its delete has come).
 
-    `moved_item_ids` are the items that splits have moved out of the event: PSA still sends them with it.
+    `moved_items` are the items that splits have moved out of the event, by id: PSA still sends them with it.
     """
 
     stage: Stage
     version: int
     event: BillingEvent | None
-    moved_item_ids: frozenset[str] = frozenset()
+    moved_items: Mapping[str, BillingEventItem] = field(default_factory=dict)
 
 
 def take_generated(stored: StoredState | None, sent: BillingEvent) -> Accepted | Ignored | ChangeRefused:
@@ -89,7 +89,7 @@ def take_generated(stored: StoredState | None, sent: BillingEvent) -> Accepted |
         return ChangeRefused(_sent_anew(sent.billing_event_id, stored.stage))
     if stored.stage in UNRELEASED_STAGES:
         return Accepted(_replaced(stored.event, sent))
-    return _filled_by_psa(stored.event, sent, stored.moved_item_ids)
+    return _filled_by_psa(stored.event, sent, stored.moved_items)
 
 
 def take_deleted(
@@ -152,10 +152,10 @@ def _with_product_by_hand(sent: BillingEventItem, stored: BillingEventItem | Non
 
 
 def _filled_by_psa(
-    stored: BillingEvent, sent: BillingEvent, moved_item_ids: Container[str]
+    stored: BillingEvent, sent: BillingEvent, moved_items: Mapping[str, BillingEventItem]
 ) -> Accepted | ChangeRefused:
     """The released event with what PSA's new version fills, or a refusal that names what else it would change."""
-    changed = _changed_fields(stored, sent, moved_item_ids)
+    changed = _changed_fields(stored, sent, moved_items)
     sent_items = {item.item_id: item for item in sent.items}
     head = {
         name: getattr(sent, name)
@@ -188,7 +188,9 @@ def _filled_by_psa(
     )
 
 
-def _changed_fields(stored: BillingEvent, sent: BillingEvent, moved_item_ids: Container[str]) -> set[str]:
+def _changed_fields(
+    stored: BillingEvent, sent: BillingEvent, moved_items: Mapping[str, BillingEventItem]
+) -> set[str]:
     """The fields in which PSA's new version differs from a released event by more than filling what is empty."""
     changed = {name for name in FIXED_FIELDS if getattr(stored, name) != getattr(sent, name)}
     changed.update(
@@ -200,16 +202,22 @@ def _changed_fields(stored: BillingEvent, sent: BillingEvent, moved_item_ids: Co
     if stored.auto_pass_to_accounting and not sent.auto_pass_to_accounting and flag not in stored.filled:
         changed.add(flag)
     own_items = {item.item_id: item for item in stored.items if item.adjusts_item_id is None}
-    sent_items = {item.item_id: item for item in sent.items if item.item_id not in moved_item_ids}
-    if own_items.keys() != sent_items.keys():
+    sent_items = {item.item_id: item for item in sent.items}
+    if own_items.keys() != sent_items.keys() - moved_items.keys():
         changed.add("items")
+    for item_id in moved_items.keys() & sent_items.keys():
+        changed.update(_differing_fields(moved_items[item_id], sent_items[item_id]))
     for item_id in own_items.keys() & sent_items.keys():
         changed.update(_changed_item_fields(own_items[item_id], sent_items[item_id]))
     return changed
 
 
+def _differing_fields(stored: BillingEventItem, sent: BillingEventItem) -> set[str]:
+    return {f"items.{name}" for name in FIXED_ITEM_FIELDS if getattr(stored, name) != getattr(sent, name)}
+
+
 def _changed_item_fields(stored: BillingEventItem, sent: BillingEventItem) -> set[str]:
-    changed = {f"items.{name}" for name in FIXED_ITEM_FIELDS if getattr(stored, name) != getattr(sent, name)}
+    changed = _differing_fields(stored, sent)
     sent_by_psa = stored.services_product_from is None
     if _is_changed(stored.services_product, sent.services_product, sent_by_psa=sent_by_psa):
         changed.add("items.services_product")

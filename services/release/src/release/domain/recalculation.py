@@ -11,6 +11,8 @@ def items_out_of_sync(
     items: Iterable[BillingEventItem], record_versions: Mapping[RecordKey, int]
 ) -> tuple[BillingEventItem, ...]:
     """The items whose business record is known in a later version than they name; one that names none is in sync."""
+    if not record_versions:
+        return ()
     return tuple(
         item
         for item in items

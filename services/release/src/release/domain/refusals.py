@@ -40,10 +40,12 @@ def refusal_by_stage(event: BillingEvent, request: ReleaseRequest) -> Reason | N
 
 def has_all_budgets(event: BillingEvent, cap: ProjectCap) -> bool:
     """Whether the project still has every budget that an item names; without one the event is incomplete again."""
-    named = (item.budget_id for item in event.items if item.budget_id is not None)
-    return all(
-        (budget := cap.budgets.get(budget_id)) is not None and not budget.removed for budget_id in named
-    )
+    for item in event.items:
+        if item.budget_id is not None:
+            budget = cap.budgets.get(item.budget_id)
+            if budget is None or budget.removed:
+                return False
+    return True
 
 
 def refusals_beside_caps(

@@ -16,7 +16,7 @@ from release.domain.stages import Stage
 from release.domain.threshold import ThresholdCrossing, threshold_crossing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Released:
     """The event is released as a whole: the event in its new stage, and all that its transaction writes."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from release.domain.completion import complete_event, missing_fields
+from release.domain.completion import complete_event, fill_from_sources, missing_fields
 from release.domain.events import BillingEvent, BillingEventItem, in_order_of_creation
 from release.domain.psa_changes import (
     Accepted,
@@ -19,7 +19,7 @@ from release.domain.sources import CompanySource, Source
 from release.domain.stages import UNRELEASED_STAGES, Stage
 from release.facts import reason_bodies
 from release.handlers.publishing import publish_billing_event, publish_deleted, publish_refused
-from release.store import completions, deletions, event_changes, events, history
+from release.store import completions, deletions, event_changes, events, history, lineages
 from release.store.events import StoredEvent
 from release.store.history import HistoryEntry
 from release.store.known_sources import Sources, load_sources
@@ -69,6 +69,16 @@ def complete_stored(stored: StoredEvent, sources: Sources, company_source: Compa
     )
 
 
+def complete_change(stored: StoredEvent, sources: Sources, company_source: CompanySource) -> StoredEvent:
+    """Complete an event that was changed: an unreleased one again; of a released one only what is empty is filled."""
+    if stored.stage in UNRELEASED_STAGES:
+        return complete_stored(stored, sources, company_source)
+    event = stored.event
+    if event.stage is Stage.RELEASED:
+        event = fill_from_sources(event, sources.known_for(event), company_source)
+    return replace(stored, event=event, missing=missing_fields(event))
+
+
 def deleted_event(stored: StoredEvent, version: int) -> StoredEvent:
     """The event as PSA's delete leaves it: kept, so that its id is refused when it is sent anew."""
     event = replace(stored.event, stage=Stage.DELETED, version=version, queued_by=None)
@@ -83,7 +93,7 @@ class _Batch:
     sources: Sources
     stored: dict[str, StoredEvent]
     deleted_before: dict[str, int]
-    moved_item_ids: Mapping[str, frozenset[str]]
+    moved_items: Mapping[str, Mapping[str, BillingEventItem]]
     new_ids: dict[str, None] = field(default_factory=dict)
     changed_ids: dict[str, None] = field(default_factory=dict)
     deletions: dict[str, Cause] = field(default_factory=dict)
@@ -93,7 +103,7 @@ class _Batch:
         """What the domain decides against."""
         stored = self.stored.get(billing_event_id)
         if stored is not None:
-            moved = self.moved_item_ids.get(billing_event_id, frozenset())
+            moved = self.moved_items.get(billing_event_id, {})
             return StoredState(stored.stage, stored.event.version, stored.event, moved)
         version = self.deleted_before.get(billing_event_id)
         return StoredState(Stage.DELETED, version, None) if version is not None else None
@@ -115,7 +125,7 @@ async def _load(
         sources=await load_sources(work.connection, sent, company_source),
         stored=stored,
         deleted_before=await deletions.load_deletions(work.connection, unknown) if unknown else {},
-        moved_item_ids=await deletions.load_moved_item_ids(
+        moved_items=await lineages.load_moved_items(
             work.connection,
             {
                 event.billing_event_id: stored[event.billing_event_id].event.lineage_root_id
@@ -140,10 +150,7 @@ def _take_generated(work: UnitOfWork, batch: _Batch, sent: BillingEvent, cause: 
         case Accepted(event):
             known = batch.stored.get(billing_event_id)
             stored = replace(known, event=event) if known is not None else StoredEvent(event)
-            if stored.stage in UNRELEASED_STAGES:
-                stored = complete_stored(stored, batch.sources, batch.company_source)
-            else:
-                stored = replace(stored, missing=missing_fields(event))
+            stored = complete_change(stored, batch.sources, batch.company_source)
             batch.stored[billing_event_id] = stored
             if known is None:
                 batch.new_ids[billing_event_id] = None

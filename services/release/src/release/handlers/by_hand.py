@@ -4,22 +4,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from release.domain.completion import fill_from_sources, missing_fields
 from release.domain.events import BillingEvent, RecordKey
 from release.domain.fills import Fill, fill_by_hand
 from release.domain.psa_changes import ChangeRefused
 from release.domain.reasons import Reason, not_found, out_of_reach
 from release.domain.recalculation import recalculate
 from release.domain.sources import BusinessRecord, CompanySource
-from release.domain.stages import UNRELEASED_STAGES
 from release.facts import reason_bodies
-from release.handlers.arrival import complete_stored
+from release.handlers.arrival import complete_change
 from release.handlers.commands import Command, CommandHandler, starter_of
 from release.handlers.publishing import publish_billing_event, publish_refused
 from release.store import event_changes, events, history
 from release.store.events import StoredEvent
 from release.store.history import HistoryEntry
-from release.store.known_sources import Sources, load_records, load_sources
+from release.store.known_sources import load_records, load_sources
 from release.store.locks import lock_events_only
 from shared.contracts.command_fields import FillFields
 from shared.database.unit_of_work import Cause, UnitOfWork
@@ -154,7 +152,7 @@ async def _change_each_once(
         assert before is not None
         after = before
         if verdict != before.event:
-            after = _completed(replace(before, event=verdict), sources, company_source)
+            after = complete_change(replace(before, event=verdict), sources, company_source)
             changed.append(after)
             publish_billing_event(work, "changed", after, change.cause, change.starter)
             entries.append(_entry(change, change.word, {"stage": after.stage.value}))
@@ -227,10 +225,3 @@ def _recalculated(event: BillingEvent, records: Mapping[RecordKey, BusinessRecor
         f"The business records of items {', '.join(item_ids)} have amounts with more digits than {event.currency} has.",
         {"item_ids": item_ids, "currency": event.currency},
     )
-
-
-def _completed(stored: StoredEvent, sources: Sources, company_source: CompanySource) -> StoredEvent:
-    if stored.stage in UNRELEASED_STAGES:
-        return complete_stored(stored, sources, company_source)
-    event = fill_from_sources(stored.event, sources.known_for(stored.event), company_source)
-    return replace(stored, event=event, missing=missing_fields(event))

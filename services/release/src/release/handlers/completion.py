@@ -1,15 +1,14 @@
 """Events are completed again, since something that they depend on has arrived or changed (domain.md section 1)."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from release.domain.completion import fill_from_sources, missing_fields
 from release.domain.psa_changes import ChangeRefused, Deleted, StoredState, take_deleted
 from release.domain.sources import CompanySource
 from release.domain.stages import UNRELEASED_STAGES, Stage
 from release.facts import reason_bodies
-from release.handlers.arrival import complete_stored, deleted_event
+from release.handlers.arrival import complete_change, deleted_event
 from release.handlers.publishing import publish_billing_event, publish_deleted, publish_refused
 from release.store import completions, deletions, event_changes, events, history
 from release.store.events import StoredEvent
@@ -99,13 +98,9 @@ async def complete_next(database: Database, company_source: CompanySource) -> bo
 
 def _complete(before: StoredEvent, sources: Sources, company_source: CompanySource) -> StoredEvent:
     """The event completed anew; the very same one if nothing about it changed."""
-    if before.stage in UNRELEASED_STAGES:
-        after = complete_stored(before, sources, company_source)
-    elif before.stage is Stage.RELEASED:
-        event = fill_from_sources(before.event, sources.known_for(before.event), company_source)
-        after = replace(before, event=event, missing=missing_fields(event))
-    else:
+    if before.stage is not Stage.RELEASED and before.stage not in UNRELEASED_STAGES:
         return before
+    after = complete_change(before, sources, company_source)
     return before if after == before else after
 
 

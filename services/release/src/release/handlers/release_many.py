@@ -36,7 +36,7 @@ from shared.database.unit_of_work import NO_CAUSE, Cause, UnitOfWork
 from shared.telemetry.metrics import count_release_decision
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
     """One wish to release an event: by whom, how, and what the facts are to name.
 
@@ -51,7 +51,7 @@ class Ask:
     is_published: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decided:
     """What was decided of a wish."""
 

@@ -12,7 +12,7 @@ from release.store.connection import Reader
 _EVENT_IDS: Final = """
 select billing_event_id from billing_events
 where ($1::text is null or billing_event_id > $1)
-  and ($2::text is null or stage = $2)
+  and ($2::text[] is null or stage = any($2))
   and ($3::text is null or project_id = $3)
   and ($4::text is null or account_id = $4)
   and ($5::text is null or currency = $5)
@@ -36,7 +36,7 @@ group by batch_id, stage, currency
 class EventFilter:
     """What a list of billing events is narrowed to; None where it is not."""
 
-    stage: Stage | None = None
+    stages: Sequence[Stage] | None = None
     project_id: str | None = None
     account_id: str | None = None
     currency: str | None = None
@@ -62,7 +62,7 @@ async def list_event_ids(
     rows = await connection.fetch(
         _EVENT_IDS,
         after,
-        wanted.stage,
+        wanted.stages,
         wanted.project_id,
         wanted.account_id,
         wanted.currency,

@@ -24,7 +24,7 @@ _LOCK: Final = f"{_LOAD} order by event.billing_event_id for no key update of ev
 _ITEMS: Final = "select * from billing_event_items where billing_event_id = any($1::text[])"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoredEvent:
     """A billing event with all that is stored beside what the domain decides on.
 
@@ -78,14 +78,15 @@ async def _with_items(connection: Reader, rows: Sequence["asyncpg.Record"]) -> d
         return {}
     items: dict[str, list[BillingEventItem]] = {row["billing_event_id"]: [] for row in rows}
     for row in await connection.fetch(_ITEMS, list(items)):
-        items[row["billing_event_id"]].append(_item_of(row))
+        items[row["billing_event_id"]].append(item_of(row))
     return {
         row["billing_event_id"]: _event_of(row, in_order_of_creation(items[row["billing_event_id"]]))
         for row in rows
     }
 
 
-def _item_of(row: "asyncpg.Record") -> BillingEventItem:
+def item_of(row: "asyncpg.Record") -> BillingEventItem:
+    """The item in a row of `billing_event_items`."""
     return BillingEventItem(
         item_id=row["item_id"],
         created_at=row["created_at"],

@@ -16,7 +16,7 @@ order by entry_id limit $3
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HistoryEntry:
     """What happened to a billing event.
 

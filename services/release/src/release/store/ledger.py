@@ -27,7 +27,7 @@ order by entry_id limit $4
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LedgerRow:
     """A line of the ledger: the entry, the act that made it, and the decision behind it as a JSON object."""
 

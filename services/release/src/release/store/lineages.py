@@ -1,12 +1,14 @@
-"""Lineages of splits: the ids that are taken in them, and the events that they hold (domain.md section 3)."""
+"""Lineages of splits: the ids taken in them, their events, and the items that moved (domain.md section 3)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from release.domain.events import BillingEventItem
 from release.domain.revert import LineageMember
 from release.domain.split_ids import lineage_prefixes
 from release.domain.stages import Stage
 from release.store.connection import Connection, Reader
+from release.store.events import item_of
 
 # Ids are compared by code point, so those with a prefix stand together in the primary key.
 _TAKEN: Final = """
@@ -26,6 +28,13 @@ _MEMBERS: Final = """
 select billing_event_id, stage, origin_id from billing_events
 where billing_event_id = $1 or root_id = $1
 order by origin_id is not null, created_at, billing_event_id
+"""
+_MOVED: Final = """
+select origin.billing_event_id as moved_from, item.*
+from unnest($1::text[], $2::text[]) as origin (billing_event_id, root_id)
+  join billing_events as other on other.root_id = origin.root_id and other.billing_event_id <> origin.billing_event_id
+  join billing_event_items as item on item.billing_event_id = other.billing_event_id
+where item.adjusts_item_id is null
 """
 
 
@@ -48,3 +57,14 @@ async def load_lineage(connection: Connection, root_id: str) -> dict[str, Lineag
         row["billing_event_id"]: LineageMember(Stage(row["stage"]), row["origin_id"])
         for row in await connection.fetch(_MEMBERS, root_id)
     }
+
+
+async def load_moved_items(
+    connection: Connection, roots: Mapping[str, str]
+) -> dict[str, dict[str, BillingEventItem]]:
+    """By event, the items that are now in other events of its lineage, by id; `roots` gives each event's root."""
+    moved: dict[str, dict[str, BillingEventItem]] = {billing_event_id: {} for billing_event_id in roots}
+    if roots:
+        for row in await connection.fetch(_MOVED, list(roots), list(roots.values())):
+            moved[row["moved_from"]][row["item_id"]] = item_of(row)
+    return moved
