@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 Headers = list[tuple[str, bytes]]
@@ -48,13 +49,15 @@ class Sample:
     """A world of its own: all its ids begin with `code`.
 
     Items take their services product from the end of a chain: timecard, assignment, project. The projects' caps are
-    tracked and enforced, and never reached. `passes_to_accounting`: the events are passed as soon as they are released.
+    tracked and enforced; `bookings` is what each may bill. `passes_to_accounting`: the events are passed as soon as
+    they are released.
     """
 
     code: str
     projects: int = 100
     items_per_event: int = 3
     passes_to_accounting: bool = True
+    bookings: Decimal = Decimal("900000000.00")
 
     def sources(self) -> Iterator[Prepared]:
         """Company, accounts, projects and business records."""
@@ -121,6 +124,11 @@ class Sample:
         return f"{self.code}-BE-{number:06}"
 
     @property
+    def event_amount(self) -> Decimal:
+        """The sum of an event's items."""
+        return sum((Decimal(_amount(place)) for place in range(self.items_per_event)), Decimal(0))
+
+    @property
     def business_records(self) -> int:
         """How many business records `sources` holds."""
         return self.projects * (RECORDS_PER_PROJECT + 1)
@@ -144,7 +152,7 @@ class Sample:
             "currency": "GBP",
             "engagement": f"ENG-{number}",
             "services_product": "Consulting",
-            "bookings": "900000000.00",
+            "bookings": f"{self.bookings:.2f}",
             "apply_billing_cap": True,
             "auto_cap_billing": True,
         }
@@ -177,7 +185,7 @@ class Sample:
     def _item(self, number: int, place: int) -> dict[str, Any]:
         project_id = self.project_id(number % self.projects)
         record = (number // self.projects * self.items_per_event + place) % RECORDS_PER_PROJECT
-        amount = _AMOUNTS[place % len(_AMOUNTS)]
+        amount = _amount(place)
         return {
             "item_id": f"{self.event_id(number)}-I-{place}",
             "created_at": _TIME,
@@ -190,3 +198,7 @@ class Sample:
             "unit_price": amount,
             "amount": amount,
         }
+
+
+def _amount(place: int) -> str:
+    return _AMOUNTS[place % len(_AMOUNTS)]

@@ -1,6 +1,6 @@
 """Which benchmarks there are, and running them, each on servers of its own that keep what they commit."""
 
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -10,15 +10,18 @@ from sluice.benchmarks.billing_run import LARGEST_RUN_FACTOR, measure_billing_ru
 from sluice.benchmarks.figures import Result
 from sluice.benchmarks.latency import measure_latency
 from sluice.benchmarks.relay import measure_relay
+from sluice.benchmarks.release_decisions import measure_release_decisions
+from sluice.benchmarks.release_sizes import JOB_EVENTS_FACTOR, SPLIT_ITEMS, measure_job, measure_split
 from sluice.benchmarks.servers import Servers
 from sluice.benchmarks.whole_way import measure_whole_way
 from sluice.infrastructure.say import Say
-from sluice.system import ANY_PORTS, System, take_system
+from sluice.system import ANY_PORTS, Options, System, take_system
 
 EVENTS_DEFAULT: Final = 50_000
 
 _MESSAGES_PER_EVENT: Final = 2
 _LATENCY_EVENTS_MAX: Final = 6_000
+_DECISIONS_MAX: Final = 20_000
 
 
 def run_benchmarks(codes: Sequence[str], events: int, say: Say) -> list[Result]:
@@ -26,14 +29,15 @@ def run_benchmarks(codes: Sequence[str], events: int, say: Say) -> list[Result]:
     results = []
     for code in codes:
         say(f"{code} …")
-        with _fresh_system(say) as system:
+        with _fresh_system(say, SETTINGS.get(code)) as system:
             results.append(BENCHMARKS[code](system, events))
     return results
 
 
 @contextmanager
-def _fresh_system(say: Say) -> Iterator[System]:
-    with take_system(None, ports=ANY_PORTS, is_ephemeral=True, say=say) as system:
+def _fresh_system(say: Say, settings: Mapping[str, str] | None) -> Iterator[System]:
+    options = Options(settings=settings)
+    with take_system(None, ports=ANY_PORTS, is_ephemeral=True, options=options, say=say) as system:
         yield system
 
 
@@ -77,11 +81,31 @@ def _large_run(system: System, events: int) -> Result:
     return _run(measure_large_run(system, events * LARGEST_RUN_FACTOR))
 
 
+def _release_decisions(system: System, events: int) -> Result:
+    _stop_services(system)
+    administrator_url = system.infrastructure.database.administrator_url
+    return _run(measure_release_decisions(administrator_url, min(events, _DECISIONS_MAX)))
+
+
+def _split(system: System, _events: int) -> Result:
+    return _run(measure_split(system))
+
+
+def _job(system: System, events: int) -> Result:
+    return _run(measure_job(system, events * JOB_EVENTS_FACTOR))
+
+
 BENCHMARKS: Final[dict[str, Callable[[System, int], Result]]] = {
     "P1": _whole_way,
+    "P2": _release_decisions,
     "P4": _relay,
     "P5": _latency,
     "P6": _billing_runs,
     "P9-RUN": _large_run,
+    "P9-SPLIT": _split,
+    "P9-JOB": _job,
 }
 """By the numbers of the specification (quality.md, Speed)."""
+
+SETTINGS: Final[Mapping[str, Mapping[str, str]]] = {"P9-SPLIT": {"RELEASE_BATCH_SIZE": str(SPLIT_ITEMS)}}
+"""What a benchmark's services are set to, beside what they are without it (contract.md section 4)."""
