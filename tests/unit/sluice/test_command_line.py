@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from typer.testing import CliRunner
 
@@ -154,6 +155,25 @@ def test_usage_errors_exit_with_2(tmp_path: Path) -> None:
     assert sluice("dead-letters", "list", "nobody")[0] == 2
     assert sluice("dead-letters", "replay", "release")[0] == 2
     assert sluice("dead-letters", "show", "release", "first")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "address"),
+    [
+        (["--user", "u1"], "u1@example.com"),
+        (["--user", "ann@port.example"], "ann@port.example"),
+        (["--user", "u1", "--email", "u1@port.example"], "u1@port.example"),
+    ],
+)
+def test_a_token_names_an_address_so_that_its_user_is_told(
+    tmp_path: Path, options: list[str], address: str
+) -> None:
+    state = State(tmp_path)
+    state.prepare()
+    ensure_key(state)
+    _, output, _ = sluice("token", "--scopes", "alerts:read", *options, "--data", str(tmp_path))
+    claims = jwt.decode(output.strip(), options={"verify_signature": False})
+    assert claims["email"] == address
 
 
 def test_a_token_is_printed_for_the_system_in_a_folder(tmp_path: Path) -> None:

@@ -17,7 +17,13 @@ def token(
         str, typer.Option("--scopes", help=f"Separated by spaces or commas; of: {' '.join(SCOPES)}")
     ],
     user: Annotated[str, typer.Option("--user", help="The user's id.")],
-    email: Annotated[str | None, typer.Option("--email", help="The user's address.")] = None,
+    email: Annotated[
+        str | None,
+        typer.Option(
+            "--email",
+            help="The user's address; without it the id's at example.com, which the local mail shows.",
+        ),
+    ] = None,
     projects: Annotated[
         str | None, typer.Option("--projects", help="Only these project ids, separated by spaces or commas.")
     ] = None,
@@ -34,7 +40,7 @@ def token(
         signed = make_token(
             state_of(data),
             user=user,
-            email=email,
+            email=email or _address_of(user),
             scopes=wanted,
             projects=_words(projects or ""),
             expires_after=timedelta(minutes=expires_minutes),
@@ -45,6 +51,11 @@ def token(
         answer_json({"token": signed, "expires_minutes": expires_minutes})
     else:
         answer_text(signed)
+
+
+def _address_of(user: str) -> str:
+    """An address for a user who was given none: a starter without one would be told nothing by mail."""
+    return user if "@" in user else f"{user}@example.com"
 
 
 def _words(text: str) -> list[str]:
