@@ -180,7 +180,7 @@ async def test_job_is_accepted_worked_and_shown(api: Api) -> None:
         ("BE-1", "error", "batch_failed"),
         ("BE-2", "error", "cap_exceeded"),
     ]
-    assert [each["job_id"] for each in listed] == [job_id]
+    assert listed == [job]
     assert by_nobody == []
     assert unknown == [404, 404, 422]
 

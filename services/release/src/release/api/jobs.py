@@ -138,7 +138,7 @@ def add_reading(router: APIRouter, database: Database, public_url: str) -> None:
         status: Annotated[JobStatus | None, Query()] = None,
         starter: Annotated[UserId | None, Query(description="the user who started them")] = None,
     ) -> dict[str, Any]:
-        """Jobs, the newest first; their failures are in each job and its log."""
+        """Jobs, the newest first, each with its first failures; all are in its log."""
         found = await jobs.load_jobs(
             database.pool,
             status=status,
@@ -147,7 +147,10 @@ def add_reading(router: APIRouter, database: Database, public_url: str) -> None:
             rows_max=page.limit + 1,
         )
         shown, next_cursor = page.cut(found, lambda job: (job.created_at, job.job_id))
-        return page_response([job_body(job, [], public_url) for job in shown], next_cursor)
+        failures = await jobs.load_failures(
+            database.pool, [job.job_id for job in shown], failures_max=FAILURES_SHOWN_MAX
+        )
+        return page_response([job_body(job, failures[job.job_id], public_url) for job in shown], next_cursor)
 
     @router.get("/release-jobs/{job_id}", response_model=None, responses=_JOB)
     async def get_release_job(job_id: JobId, principal: MayRead) -> dict[str, Any]:
@@ -188,8 +191,8 @@ async def _shown(connection: Reader, job_id: str, public_url: str) -> dict[str, 
     job: Job | None = await jobs.load_job(connection, job_id)
     if job is None:
         raise _job_not_found(job_id)
-    failures = await jobs.load_failures(connection, job_id, failures_max=FAILURES_SHOWN_MAX)
-    return job_body(job, failures, public_url)
+    failures = await jobs.load_failures(connection, [job_id], failures_max=FAILURES_SHOWN_MAX)
+    return job_body(job, failures[job_id], public_url)
 
 
 async def _require_dry_run(connection: Reader, job_id: str | None) -> None:

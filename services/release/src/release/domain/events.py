@@ -1,7 +1,7 @@
 """Billing events and their items, as values that decisions are made on (domain.md, opening section and section 1).
 
-Nothing changes such a value: whatever differs is a new one, by `dataclasses.replace`. What a batch makes by the thousand
-is not declared `frozen` all the same, here and elsewhere, since making one would take three times as long.
+Nothing changes such a value: whatever differs is a new one, by `dataclasses.replace`. What a batch makes by the
+thousand is not declared `frozen` all the same, here and elsewhere, since making one would take three times as long.
 """
 
 import datetime

@@ -112,7 +112,8 @@ async def _publish(work: UnitOfWork, what: str, job: Job) -> None:
         return
     failures: Sequence[dict[str, Any]] = ()
     if job.failed:
-        failures = await jobs.load_failures(work.connection, job.job_id, failures_max=FAILURES_SHOWN_MAX)
+        found = await jobs.load_failures(work.connection, [job.job_id], failures_max=FAILURES_SHOWN_MAX)
+        failures = found[job.job_id]
     work.publish(f"release.job.{what}.v1", job.job_id, job_fact_body(job, list(failures)), job.cause)
 
 

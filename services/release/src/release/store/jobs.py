@@ -53,8 +53,11 @@ update release_jobs set status = $2, done = $3, released = $4, failed = $5, fail
 where job_id = $1
 """
 _FAILURES: Final = """
-select billing_event_id, reasons from release_job_events
-where job_id = $1 and result = 'error' order by place limit $2
+select job_id, failure.billing_event_id, failure.reasons from unnest($1::text[]) as job (job_id)
+cross join lateral (
+  select place, billing_event_id, reasons from release_job_events as event
+  where event.job_id = job.job_id and result = 'error' order by place limit $2) as failure
+order by job_id, failure.place
 """
 _PAGE: Final = f"""
 select {_COLUMNS} from release_jobs
@@ -201,10 +204,15 @@ async def save_job(connection: Connection, job: Job) -> None:
     await connection.execute(_SAVE, job.job_id, job.status, job.done, job.released, job.failed, job.failure)
 
 
-async def load_failures(connection: Reader, job_id: str, *, failures_max: int) -> list[dict[str, Any]]:
-    """The first events that failed, in the order of the selection, with their reasons."""
-    rows = await connection.fetch(_FAILURES, job_id, failures_max)
-    return [dict(row) for row in rows]
+async def load_failures(
+    connection: Reader, job_ids: Sequence[str], *, failures_max: int
+) -> dict[str, list[dict[str, Any]]]:
+    """By job, the first events that failed, in the order of the selection, with their reasons."""
+    failures: dict[str, list[dict[str, Any]]] = {job_id: [] for job_id in job_ids}
+    for row in await connection.fetch(_FAILURES, list(failures), failures_max):
+        failure = {"billing_event_id": row["billing_event_id"], "reasons": row["reasons"]}
+        failures[row["job_id"]].append(failure)
+    return failures
 
 
 async def load_jobs(
