@@ -195,7 +195,7 @@ class Connector:
         net = str(abs(total))
         document_id = f"D-{members[0]}"
         while document_id in self.documents:  # it was cancelled, and its events are billed anew
-            document_id += "+"
+            document_id += "."
         self.documents[document_id] = {
             "document_id": document_id,
             "kind": "sales_invoice" if total > 0 else "sales_credit_note",

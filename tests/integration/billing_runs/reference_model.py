@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 ENDED = frozenset({"validated", "cancelled"})
 STEPS = frozenset({"creating_invoice_lines", "creating_invoices", "validating", "cancelling"})
+RENDERED = frozenset({"draft_invoices", "rejected", "validated"})
 BEFORE_DRAFTS = frozenset({"new", "open", "invoice_lines_created"})
 
 PROCESS = {
@@ -28,7 +29,10 @@ class Event:
 
 @dataclass
 class Document:
-    """A document of one event: where it is and what is thought of it."""
+    """A document of one event: where it is and what is thought of it.
+
+    `queued`: what waits for the end of a rendering: `validate`, or `reopen` or `cancel` for its event.
+    """
 
     document_id: str
     event: Event
@@ -36,11 +40,12 @@ class Document:
     review: str
     by_user: bool = False
     refused: bool = False
+    queued: str | None = None
 
 
 @dataclass
 class Run:
-    """A run's settings, and where it is; `pending`: its step is queued or under way."""
+    """A run's settings, and where it is; `pending`: its step is queued or under way, `rendering`: one of files."""
 
     run_id: str
     process_type: str = "manual"
@@ -50,6 +55,7 @@ class Run:
     status: str = "new"
     pending: bool = False
     started: bool = False
+    rendering: bool = False
     disabled: bool = False
     closes: bool = False
     is_quarantine: bool = False
@@ -68,11 +74,11 @@ class Model:
 
     def refusal(self, run: Run, action: str) -> str | None:
         """Why the action is refused, in the specified order; None: it is accepted."""
-        if run.disabled and action in ("process", "close"):
+        if run.disabled and action in ("process", "close", "render"):
             return "run_disabled"
         if not self._allows(run, action):
             return "action_not_available"
-        if run.pending and action in ("process", "cancel"):
+        if run.pending and action in ("process", "cancel", "render"):
             return "step_running"
         return None
 
@@ -85,6 +91,8 @@ class Model:
                 return run.status == "open"
             case "cancel":
                 return run.status not in ENDED
+            case "render":
+                return run.status in RENDERED
             case "disable":
                 return run.status not in ENDED and not run.disabled
             case _:
@@ -98,6 +106,9 @@ class Model:
             case "cancel":
                 run.closes = closes
                 self._queue(run, "cancelling")
+            case "render":
+                self._queue(run, run.status)
+                run.rendering = True
             case "close":
                 run.status = "invoice_lines_created"
             case "disable":
@@ -126,6 +137,8 @@ class Model:
                 return False
             self._do_step(run)
             return True
+        if self._do_queued(run):
+            return True
         destination = self._goes_on_to(run)
         if destination is None:
             return False
@@ -152,6 +165,10 @@ class Model:
 
     def _do_step(self, run: Run) -> None:
         run.pending = False
+        if run.rendering:
+            run.rendering = False
+            self._derive(run)
+            return
         match run.status:
             case "creating_invoice_lines":
                 for event in self.events.values():
@@ -167,6 +184,23 @@ class Model:
             case _:
                 self._cancel(run)
 
+    def _do_queued(self, run: Run) -> bool:
+        """What waited for the end of a rendering; validations wait until the run is enabled, too."""
+        waiting = [
+            each
+            for each in self.live(run)
+            if each.queued is not None and not (each.queued == "validate" and run.disabled)
+        ]
+        for document in waiting:
+            if document.queued == "validate":
+                self.validate_document(document)
+            else:
+                self.cancel_document(document, closes=document.queued == "cancel")
+            document.queued = None
+        if waiting:
+            self.reviewed(run)
+        return bool(waiting)
+
     def _draft(self, run: Run) -> None:
         for event_id in [each for each, fate in run.fates.items() if fate == "draft"]:
             event = self.events[event_id]
@@ -176,7 +210,7 @@ class Model:
                 continue
             document_id = f"D-{event_id}"
             while document_id in self.documents:
-                document_id += "+"
+                document_id += "."
             document = Document(document_id, event, run.run_id, self.verdict(event))
             self.documents[document_id] = document
             wish = {"rejected": run.on_rejected, "suspect": run.on_suspect}.get(document.review)

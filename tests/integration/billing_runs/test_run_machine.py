@@ -132,7 +132,7 @@ class RunMachine(RuleBasedStateMachine):
         if trouble in CODES:
             self.connector.not_passed[event_id] = CODES[trouble]
         elif trouble == "refused":
-            names = [f"D-{event_id}{'+' * times}" for times in range(20)]
+            names = [f"D-{event_id}{'.' * times}" for times in range(20)]
             self.connector.refused_validations |= dict.fromkeys(names, "no_open_series")
         self.do(self.runs.know(event(event_id, f"{amount}.00")))
 
@@ -151,17 +151,23 @@ class RunMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.runs)
     @rule(
         number=choice,
-        action=some.sampled_from(("process",) * 6 + ("close", "cancel", "disable", "enable", "enable")),
+        action=some.sampled_from(
+            ("process",) * 6 + ("render",) * 2 + ("close", "cancel", "disable", "enable", "enable")
+        ),
         closes=some.booleans(),
     )
     def act(self, number: int, action: str, closes: bool) -> None:
         run = self.pick_run(number)
         if not self.rests:
-            if action == "enable":  # a step that was held back would come to be under way beside another
+            others = [each for each in self.model.runs.values() if each.pending and each is not run]
+            if action == "enable" or others:  # a step would come to be under way beside another
                 return
             self.model.catch_up(run, *self.do(self.runs.state(run.run_id)))
         self.do(self.runs.facts("run.refused"))
-        fields = {"billing_events": "cancel" if closes else "reopen"} if action == "cancel" else {}
+        fields = {
+            "cancel": {"billing_events": "cancel" if closes else "reopen"},
+            "render": {"format": "xml" if closes else "pdf"},
+        }.get(action, {})
         self.do(self.runs.command(command(action, run.run_id, **fields)))
         refused = [fact["reasons"][0]["code"] for fact in self.do(self.runs.facts("run.refused"))]
         refusal = self.model.refusal(run, action)
@@ -207,6 +213,32 @@ class RunMachine(RuleBasedStateMachine):
                 self.model.cancel_document(document, closes=closes)
             case "recheck" if not document.by_user:
                 document.review = self.model.verdict(document.event)
+
+    @precondition(lambda self: any(each.pending and each.rendering for each in self.model.runs.values()))
+    @rule(
+        number=choice,
+        action=some.sampled_from(("validate", "accept", "reject", "quarantine", "cancel", "recheck")),
+        closes=some.booleans(),
+    )
+    def decide_while_files_are_made(self, number: int, action: str, closes: bool) -> None:
+        """Validate and cancel wait for the rendering, all else is done at once."""
+        [run, *_] = [each for each in self.model.runs.values() if each.pending and each.rendering]
+        self.model.catch_up(run, *self.do(self.runs.state(run.run_id)))
+        documents = [each for each in self.model.live(run) if each.queued is None]
+        if not run.pending or not run.rendering or not documents:
+            return
+        document = documents[number % len(documents)]
+        end = "cancel" if closes else "reopen"
+        fields: Body = {"reject": {"reason": "looked at"}, "cancel": {"billing_events": end}}.get(action, {})
+        select = {"document_ids": [document.document_id]}
+        self.do(self.runs.command(review(action, run.run_id, select=select, **fields)))
+        match action:
+            case "validate" if document.review != "rejected" and not run.disabled:
+                document.queued = "validate"
+            case "cancel":
+                document.queued = end
+            case "accept" | "reject" | "quarantine" | "recheck":
+                self._decide(run, document, action, closes=closes)
 
     @precondition(lambda self: self.rests)
     @rule(
@@ -333,6 +365,10 @@ class RunMachine(RuleBasedStateMachine):
         assert {each["document_id"]: (each["run_id"], each["review"]) for each in rows} == {
             each.document_id: (each.run_id, each.review) for each in documents
         }
+        waiting = await self.runs.database.pool.fetch(
+            "select document_id from run_documents where 'queued' in (xml_file, pdf_file)"
+        )
+        assert waiting == []
         held = {each.event_id for each in self.model.events.values() if each.holder in self.model.runs}
         assert set(self.connector.claims) == held
 
