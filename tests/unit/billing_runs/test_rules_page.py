@@ -5,11 +5,17 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[2]
 PAGE = TESTS.parent / "docs" / "rules-billing-runs.md"
-FOLDERS = {"unit/": "unit/billing_runs/", "connector/": "integration/accounting_connector/"}
+FOLDERS = {
+    "unit/": "unit/billing_runs/",
+    "connector/": "integration/accounting_connector/",
+    "faults/": "faults/",
+}
 
 
 def test_every_test_that_the_page_names_is_there() -> None:
-    named = re.findall(r"`(unit/|connector/)?(test_\w+\.py)::(test_\w+)`", PAGE.read_text(encoding="utf-8"))
+    named = re.findall(
+        r"`(unit/|connector/|faults/)?(test_\w+\.py)::(test_\w+)`", PAGE.read_text(encoding="utf-8")
+    )
     missing = []
     for folder, file, name in named:
         path = TESTS / FOLDERS.get(folder, "integration/billing_runs/") / file
