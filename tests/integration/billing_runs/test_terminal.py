@@ -63,6 +63,42 @@ async def test_a_run_is_created_and_watched_until_it_rests(
     assert told[-1]["execution"]["done"] == 1
 
 
+async def test_a_run_is_created_from_options(runs: Runs, sluice: Sluice) -> None:
+    created = await sluice(
+        *("create", "--run-id", "R-7", "--project", "P-1", "--date-to", "2026-11-30"),
+        *("--process-type", "automatic", "--with", "release_first", "--threshold", "10 gbp", "--json"),
+    )
+    run = json.loads(created.stdout)
+    assert created.exit_code == 0
+    assert (run["run_id"], run["kind"], run["process_type"]) == ("R-7", "exceptional", "automatic")
+    assert run["scope"]["filter"]["date_to"] == "2026-11-30"
+    assert (run["release_first"], run["incremental"]) == (True, False)
+    assert run["threshold"] == {"amount": "10.00", "currency": "GBP"}
+    cycle = await sluice(
+        *("create", "--cycle", "MONTHLY", "--date-from", "2026-11-01"),
+        *("--last-transaction-date", "2026-12-01", "--json"),
+    )
+    assert json.loads(cycle.stdout)["scope"]["last_transaction_date"] == "2026-12-01"
+    described = await sluice("describe", "R-7", "November", "--json")
+    assert json.loads(described.stdout)["description"] == "November"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--event", "BE-1", "--project", "P-1"),
+        ("--cycle", "MONTHLY"),
+        ("--project", "P-1", "--last-transaction-date", "2026-12-01"),
+        ("--project", "P-1", "--threshold", "10"),
+    ],
+)
+async def test_a_run_that_is_not_said_in_one_way_is_a_usage_error(
+    sluice: Sluice, options: tuple[str, ...]
+) -> None:
+    assert (await sluice("create", *options)).exit_code == 2
+
+
 async def test_documents_are_listed_and_decided_on(runs: Runs, sluice: Sluice) -> None:
     await drafts(runs)
     answer = await sluice("review", "R-1", "reject", "--document", "D-BE-1", "--reason", "wrong", "--json")

@@ -63,6 +63,10 @@ class ServiceClient:
         """The answer to a PUT. Raises CallError."""
         return self._call("PUT", path, json=body)
 
+    def patch(self, path: str, body: Any) -> Any:
+        """The answer to a PATCH. Raises CallError."""
+        return self._call("PATCH", path, json=body)
+
     def items(self, path: str, query: Mapping[str, Any], *, items_max: int) -> list[dict[str, Any]]:
         """At most this many items of a list, page by page. Raises CallError."""
         found: list[dict[str, Any]] = []

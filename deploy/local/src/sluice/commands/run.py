@@ -1,6 +1,5 @@
-"""`sluice run create|process|close|cancel|enable|disable|render|show|list`: billing runs and their steps."""
+"""`sluice run create|process|close|cancel|enable|disable|render|describe|show|list`: billing runs and their steps."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from sluice.client import CallError, DataOption, UserOption, connect
-from sluice.commands import run_documents, run_reports
-from sluice.console import EXIT_FAILED, EXIT_USAGE, JsonOption, answer_json, answer_table, fail, say
+from sluice.commands import run_creation, run_documents, run_reports
+from sluice.commands.run_calls import answer_run, post
+from sluice.console import EXIT_FAILED, JsonOption, answer_json, answer_table, fail
 from sluice.state import StateError
 from sluice.waiting import wait_for_end
 
@@ -34,22 +34,7 @@ class DocumentFormat(StrEnum):
     PDF = "pdf"
 
 
-@app.command()
-def create(
-    *,
-    file: Annotated[
-        Path, typer.Argument(help="A JSON file with the body of POST /billing-runs.", exists=True)
-    ],
-    data: DataOption = None,
-    user: UserOption = "operator",
-    as_json: JsonOption = False,
-) -> None:
-    """Create a run from a file that says what it is to take and how."""
-    try:
-        body = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        fail(f"{file} is not JSON: {error}", EXIT_USAGE)
-    _post("/billing-runs", body, data=data, user=user, as_json=as_json)
+app.command()(run_creation.create)
 
 
 @app.command()
@@ -122,6 +107,24 @@ def render(
 
 
 @app.command()
+def describe(
+    *,
+    run_id: RunArgument,
+    description: Annotated[str, typer.Argument(help="Its new description.")],
+    data: DataOption = None,
+    user: UserOption = "operator",
+    as_json: JsonOption = False,
+) -> None:
+    """Give the run another description."""
+    try:
+        with connect("billing-runs", data, user) as client:
+            run = client.patch(f"/billing-runs/{run_id}", {"description": description})
+    except (CallError, StateError) as error:
+        fail(str(error))
+    answer_run(run, as_json=as_json)
+
+
+@app.command()
 def show(
     *,
     run_id: RunArgument,
@@ -135,7 +138,7 @@ def show(
         run = _look(run_id, wait=wait, data=data, user=user)
     except (CallError, StateError) as error:
         fail(str(error))
-    _answer(run, as_json=as_json)
+    answer_run(run, as_json=as_json)
 
 
 @app.command("list")
@@ -175,7 +178,7 @@ def _act(
 ) -> None:
     path = f"/billing-runs/{run_id}/{action}"
     if not wait:
-        _post(path, body, data=data, user=user, as_json=as_json)
+        post(path, body, data=data, user=user, as_json=as_json)
         return
     try:
         with connect("billing-runs", data, user) as client:
@@ -183,18 +186,9 @@ def _act(
         run = _look(run_id, wait=True, data=data, user=user)
     except (CallError, StateError) as error:
         fail(str(error))
-    _answer(run, as_json=as_json)
+    answer_run(run, as_json=as_json)
     if run["execution"] == "failed":
         raise typer.Exit(EXIT_FAILED)
-
-
-def _post(path: str, body: dict[str, Any], *, data: Path | None, user: str, as_json: bool) -> None:
-    try:
-        with connect("billing-runs", data, user) as client:
-            run = client.post(path, body)
-    except (CallError, StateError) as error:
-        fail(str(error))
-    _answer(run, as_json=as_json)
 
 
 def _look(run_id: str, *, wait: bool, data: Path | None, user: str) -> dict[str, Any]:
@@ -211,11 +205,3 @@ def _look(run_id: str, *, wait: bool, data: Path | None, user: str) -> dict[str,
             has_ended=lambda run: run["execution"] not in _WORKING,
             outline=lambda run: f"{run['status']}: {run['execution']}",
         )
-
-
-def _answer(run: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        answer_json(run)
-        return
-    actions = ", ".join(action["action"] for action in run.get("available_actions") or [])
-    say(f"run {run['run_id']}: {run['status']}, {run.get('execution')}; possible now: {actions or 'nothing'}")

@@ -171,13 +171,32 @@ def _show_documents(report: Report, console: Console) -> None:
 
 def _show_billing_run(report: Report, console: Console) -> None:
     run = report.get("billing_run")
-    if run:
-        rows = [
-            (step["step"], step["status"], step["to_do"], step["done"], step["warnings"], step["errors"])
-            for step in run["executions"]
-        ]
-        title = f"Billing run {run['run_id']}: {' → '.join(run['statuses'])}"
-        _table(console, title, ("step", "status", "to do", "done", "warnings", "errors"), rows)
+    if not run:
+        return
+    _show_steps(f"Billing run {run['run_id']}", run, console)
+    rows = [
+        (
+            decision["document_id"],
+            decision["amount"],
+            ", ".join(finding["message"] for finding in decision["findings"]),
+            decision["action"],
+            decision["reason"],
+        )
+        for decision in report.get("review") or []
+    ]
+    _table(console, "Its review", ("document", "amount", "what rules found", "decision", "why"), rows)
+    quarantine = run.get("quarantine")
+    if quarantine:
+        _show_steps(f"Its quarantine run {quarantine['run_id']}", quarantine, console)
+
+
+def _show_steps(title: str, run: Mapping[str, Any], console: Console) -> None:
+    rows = [
+        (step["step"], step["status"], step["to_do"], step["done"], step["warnings"], step["errors"])
+        for step in run["executions"]
+    ]
+    named = f"{title}: {' → '.join(run['statuses'])}; {run['documents']} documents"
+    _table(console, named, ("step", "status", "to do", "done", "warnings", "errors"), rows)
 
 
 def _show_told(report: Report, console: Console) -> None:

@@ -1,5 +1,6 @@
-"""A billing run by hand, from new to validated: lines, drafts, a rejection, its acceptance, validation."""
+"""A billing run by hand, from new to validated: lines, drafts, a review with a quarantine, validation of both runs."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sluice.demo.context import Demo
@@ -35,14 +36,17 @@ async def run_by_hand(demo: Demo) -> str:
     demo.expect_same("a new run's statistics are a preview", preview["preview"], True)
     statuses += [await _process(demo, run_id, "invoice_lines_created")]
     statuses += [await _process(demo, run_id, "rejected")]
-    statuses += [await _accept_what_is_rejected(demo, run_id)]
+    quarantine_run_id = await _quarantine_what_is_rejected(demo, run_id)
+    statuses += [await _status(demo, run_id, "draft_invoices")]
+    statuses += await _reject_and_accept_one(demo, run_id)
     statuses += [await _process(demo, run_id, "validated")]
+    quarantined = await _release_from_quarantine(demo, quarantine_run_id)
     small, in_run = feed.parts["small"], len(feed.groups["run"])
     assert feed.events[small].summary_amount == SMALL_AMOUNT
     await _note_below_threshold(demo, small)
     documents = await demo.services.items(_RUNS, f"/billing-runs/{run_id}/documents", {})
     demo.expect_same("the run's documents", sorted({d["review"] for d in documents}), ["validated"])
-    demo.expect_same("how many documents the run has", len(documents), in_run - 1)
+    demo.expect_same("how many documents the run has", len(documents), in_run - 2)
     executions = await demo.services.get(_RUNS, f"/billing-runs/{run_id}/executions")
     statistics = await demo.services.get(_RUNS, f"/billing-runs/{run_id}/statistics")
     demo.found["billing_run"] = {
@@ -53,8 +57,9 @@ async def run_by_hand(demo: Demo) -> str:
         "below_threshold": [small],
         "executions": executions["items"],
         "statistics": statistics,
+        "quarantine": quarantined,
     }
-    return f"{run_id}: {' → '.join(statuses)}, {len(documents)} documents"
+    return f"{run_id}: {' → '.join(statuses)}, {len(documents)} documents, and {quarantined['documents']} by quarantine"
 
 
 async def _process(demo: Demo, run_id: str, leads_to: str) -> str:
@@ -75,23 +80,71 @@ async def _until_idle(demo: Demo, run_id: str) -> dict[str, Any]:
     )
 
 
-async def _accept_what_is_rejected(demo: Demo, run_id: str) -> str:
-    """The rule rejects the large invoice; somebody has looked at it and accepts it."""
+async def _status(demo: Demo, run_id: str, expected: str) -> str:
+    """Where the run rests after a review, which must be there."""
+    run = await _until_idle(demo, run_id)
+    demo.expect_same(f"run {run_id} after a review", [run["status"], run["execution"]], [expected, "idle"])
+    return str(run["status"])
+
+
+async def _review(
+    demo: Demo, run_id: str, documents: Sequence[Mapping[str, Any]], action: str, reason: str
+) -> None:
+    """Decide on documents, all of which must take it; it goes into the report."""
+    select = {"document_ids": [document["document_id"] for document in documents]}
+    body = {"action": action, "select": select, "reason": reason}
+    answer = await demo.services.post(_RUNS, f"/billing-runs/{run_id}/documents/review", body)
+    results = [result["result"] for result in answer["results"]]
+    demo.expect_same(f"the answer to {action}", results, ["done"] * len(documents))
+    demo.found.setdefault("review", []).extend(
+        {
+            "run_id": run_id,
+            "document_id": document["document_id"],
+            "amount": f"{document['total_net']} {document['currency']}",
+            "findings": document["findings"],
+            "action": action,
+            "reason": reason,
+        }
+        for document in documents
+    )
+
+
+async def _quarantine_what_is_rejected(demo: Demo, run_id: str) -> str:
+    """The rule rejects the large invoice; it is set aside, so that the others can go out today."""
     rejected = await demo.services.items(_RUNS, f"/billing-runs/{run_id}/documents", {"review": "rejected"})
     rules = [finding["rule"] for document in rejected for finding in document["findings"]]
     demo.expect_same("what rejected the large invoice", [len(rejected), rules], [1, [RULE_CODE]])
-    select = {"document_ids": [document["document_id"] for document in rejected]}
-    answer = await demo.services.post(
-        _RUNS,
-        f"/billing-runs/{run_id}/documents/review",
-        {"action": "accept", "select": select, "reason": "agreed with the customer"},
+    await _review(demo, run_id, rejected, "quarantine", "to be agreed with the customer")
+    run = await demo.services.get(_RUNS, f"/billing-runs/{run_id}")
+    quarantine = await demo.services.get(_RUNS, f"/billing-runs/{run['quarantine_run_id']}")
+    demo.expect_same(
+        "the quarantine run", [quarantine["status"], quarantine["quarantine_of"]], ["rejected", run_id]
     )
-    demo.expect_same("acceptance", [result["result"] for result in answer["results"]], ["done"])
-    demo.found["review"] = [
-        {"document_id": document["document_id"], "findings": document["findings"], "then": "accepted"}
-        for document in rejected
-    ]
-    return str((await _until_idle(demo, run_id))["status"])
+    return str(quarantine["run_id"])
+
+
+async def _reject_and_accept_one(demo: Demo, run_id: str) -> list[str]:
+    """Somebody doubts an invoice, which holds the run up, and takes it back."""
+    [doubted, *_] = await demo.services.items(_RUNS, f"/billing-runs/{run_id}/documents", {})
+    await _review(demo, run_id, [doubted], "reject", "is the reference right?")
+    statuses = [await _status(demo, run_id, "rejected")]
+    await _review(demo, run_id, [doubted], "accept", "it is")
+    return [*statuses, await _status(demo, run_id, "draft_invoices")]
+
+
+async def _release_from_quarantine(demo: Demo, run_id: str) -> dict[str, Any]:
+    """The customer has agreed: the large invoice is accepted, and its run does its last step."""
+    documents = await demo.services.items(_RUNS, f"/billing-runs/{run_id}/documents", {})
+    await _review(demo, run_id, documents, "accept", "agreed with the customer")
+    statuses = ["rejected", await _status(demo, run_id, "draft_invoices")]
+    statuses += [await _process(demo, run_id, "validated")]
+    executions = await demo.services.get(_RUNS, f"/billing-runs/{run_id}/executions")
+    return {
+        "run_id": run_id,
+        "statuses": statuses,
+        "documents": len(documents),
+        "executions": executions["items"],
+    }
 
 
 async def _note_below_threshold(demo: Demo, small: str) -> None:
