@@ -2,6 +2,7 @@
 
 import pytest
 
+from sluice.benchmarks.billing_run import measure_billing_runs, measure_large_run
 from sluice.benchmarks.latency import measure_latency
 from sluice.benchmarks.whole_way import measure_whole_way
 from sluice.system import System
@@ -29,3 +30,19 @@ async def test_latency_is_measured(system: System) -> None:
     result = await measure_latency(system, EVENTS)
     median, ninety_ninth = (measured.figure.value for measured in result.measured)
     assert 0 < median <= ninety_ninth
+
+
+@pytest.mark.timeout(240)
+async def test_billing_runs_are_measured_step_by_step_beside_the_rows_of_them(system: System) -> None:
+    result = await measure_billing_runs(system, EVENTS, settle=lambda: None)
+    whole, growth = (measured.figure for measured in result.measured)
+    assert whole.value > 0
+    assert whole.limit is not None
+    assert whole.limit > 0
+    assert growth.value == 1  # a single size
+    (steps,) = result.details.values()
+    for step in ("lines", "drafts and rules", "validation", "XML"):
+        assert f"{step} " in steps
+    large = await measure_large_run(system, EVENTS)
+    assert {measured.figure.what for measured in large.measured} >= {"memory of billing-runs at most"}
+    assert all(measured.figure.value > 0 for measured in large.measured)

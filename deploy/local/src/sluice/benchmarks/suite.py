@@ -6,7 +6,12 @@ from typing import Any, Final
 
 import uvloop
 
-from sluice.benchmarks.billing_run import LARGEST_RUN_FACTOR, measure_billing_runs, measure_large_run
+from sluice.benchmarks.billing_run import (
+    LARGE_RUN_DOCUMENTS_FACTOR,
+    RUN_DOCUMENTS_FACTOR,
+    measure_billing_runs,
+    measure_large_run,
+)
 from sluice.benchmarks.figures import Result
 from sluice.benchmarks.latency import measure_latency
 from sluice.benchmarks.relay import measure_relay
@@ -74,11 +79,12 @@ def _latency(system: System, events: int) -> Result:
 
 
 def _billing_runs(system: System, events: int) -> Result:
-    return _run(measure_billing_runs(system, events, settle=lambda: _stop_services(system)))
+    documents = events * RUN_DOCUMENTS_FACTOR
+    return _run(measure_billing_runs(system, documents, settle=lambda: _stop_services(system)))
 
 
 def _large_run(system: System, events: int) -> Result:
-    return _run(measure_large_run(system, events * LARGEST_RUN_FACTOR))
+    return _run(measure_large_run(system, events * LARGE_RUN_DOCUMENTS_FACTOR))
 
 
 def _release_decisions(system: System, events: int) -> Result:
