@@ -333,6 +333,10 @@ class Runs:
                 return
         raise AssertionError("the background work does not end")
 
+    async def look_again(self) -> None:
+        """Look at the commands that wait."""
+        await self.database.run(self.commands.look_again)
+
     async def fail_step(self, run_id: str) -> None:
         """Let the step of a run break."""
         await self.database.run(lambda work: fail_step(work, run_id, "broken"))

@@ -261,7 +261,7 @@ async def test_a_command_waits_for_its_run_and_is_refused_in_the_end(
 
     hasty = Runs(store, connector, wait_seconds=0.0)
     await hasty.command(command("process", "R-9"))
-    await hasty.database.run(hasty.commands.expire)
+    await hasty.database.run(hasty.commands.look_again)
     assert await hasty.refusals() == [("process", "not_found")]
 
 

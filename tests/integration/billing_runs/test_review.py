@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from integration.billing_runs.driver import Connector, Runs, command, counted, create, event, review
+from shared.database.database import Database
 
 RULE: dict[str, Any] = {
     "kind": None,
@@ -293,3 +294,40 @@ async def test_a_run_that_goes_on_by_itself_is_never_seen_to_rest(runs: Runs) ->
     assert [status for status, execution in seen if execution == "idle"] == ["validated"]
     told = [fact["status"] for fact in await runs.facts("run.status-changed")]
     assert told[1:-1] == ["invoice_lines_created", "creating_invoices", "draft_invoices", "validating"]
+
+
+async def test_a_command_waits_for_documents_that_are_not_known_yet(runs: Runs, connector: Connector) -> None:
+    """Whoever has read of a draft may ask for it before this service has read of it (contract.md section 1)."""
+    await runs.know(event("BE-1"))
+    await runs.command(create(), command("process"))
+    await runs.settle()
+    await runs.command(command("process"))
+    await runs.work()
+    drafted = connector.answer(await runs.take_published("accounting."))
+    await runs.command(review("reject", select={"document_ids": ["D-BE-1"]}, reason="wrong address"))
+    await runs.look_again()
+    assert await runs.refusals() == []
+
+    await runs.accounting_facts(*drafted)
+    await runs.look_again()
+    await runs.settle()
+
+    assert await runs.reviews() == {"D-BE-1": "rejected"}
+    assert await runs.state() == ("rejected", "idle")
+
+
+async def test_a_command_for_documents_that_never_come_is_refused(
+    store: Database, connector: Connector
+) -> None:
+    hasty = Runs(store, connector, wait_seconds=0.0)
+    await hasty.know(event("BE-1"))
+    await hasty.command(create())
+    for _ in range(2):
+        await hasty.command(command("process"))
+        await hasty.settle()
+    select = {"document_ids": ["D-BE-1", "D-404"]}
+    await hasty.command(review("reject", select=select, reason="wrong address"))
+    await hasty.look_again()
+
+    assert await hasty.refusals() == [("review", "not_found")]
+    assert await hasty.reviews() == {"D-BE-1": "rejected"}

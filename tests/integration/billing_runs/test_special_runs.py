@@ -51,6 +51,27 @@ async def test_events_that_await_release_are_released_first(runs: Runs, connecto
     ]
 
 
+async def test_release_is_asked_of_named_events_that_are_not_known_here_yet(
+    runs: Runs, connector: Connector
+) -> None:
+    connector.events["BE-1"] = event("BE-1")
+    scope = {"billing_event_ids": ["BE-1", "BE-404"]}
+    await runs.command(create(release_first=True, scope=scope), command("process"))
+    await runs.work()
+    [job] = await runs.take_published("release.")
+    assert job.body["select"] == scope
+
+    await runs.release_facts(
+        *released(event("BE-1"), job_id=job.body["job_id"]),
+        _refused("BE-404", job.body["job_id"]),
+        _completed(job.body, 1, 1),
+    )
+    await runs.settle()
+
+    assert await runs.fates() == {"BE-1": "draft", "BE-404": "left_out"}
+    assert ("not released: cap_exceeded", "BE-404") in await runs.log()
+
+
 async def test_nothing_to_release_goes_on_to_the_lines(runs: Runs) -> None:
     await runs.know(event("BE-1"))
     await runs.command(create(release_first=True), command("process"))

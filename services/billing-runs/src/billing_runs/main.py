@@ -21,7 +21,7 @@ from shared.workers import Worker
 
 NAME: Final = "billing-runs"
 STEPS_IDLE_SECONDS: Final = 0.2
-EXPIRY_IDLE_SECONDS: Final = 1.0
+WAITING_IDLE_SECONDS: Final = 0.5
 
 
 def compose(settings: BillingRunsSettings) -> Callable[[Database], Parts]:
@@ -32,8 +32,8 @@ def compose(settings: BillingRunsSettings) -> Callable[[Database], Parts]:
         steps = StepWorker(database, settings.time_zone)
         feed = ProgressFeed(database)
 
-        async def expire() -> bool:
-            return await database.run(commands.expire)
+        async def look_again() -> bool:
+            return await database.run(commands.look_again)
 
         return Parts(
             lines=lines(commands),
@@ -47,7 +47,7 @@ def compose(settings: BillingRunsSettings) -> Callable[[Database], Parts]:
             ],
             workers=[
                 Worker("steps", steps.step, idle_seconds=STEPS_IDLE_SECONDS),
-                Worker("waiting commands", expire, idle_seconds=EXPIRY_IDLE_SECONDS),
+                Worker("waiting commands", look_again, idle_seconds=WAITING_IDLE_SECONDS),
                 Worker("progress feed", feed.step, idle_seconds=LOOK_SECONDS),
             ],
             description="Invoices many released billing events step by step, with a review.",

@@ -11,7 +11,7 @@ from billing_runs.domain.refusals import RefusalCode
 from billing_runs.handlers.actions import ActionRequest, act_on_run
 from billing_runs.handlers.creation import RunExistsError, SettingsError, create_run
 from billing_runs.handlers.review import review_documents
-from billing_runs.store import runs, waiting_commands
+from billing_runs.store import run_documents, runs, waiting_commands
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.message import Message, decode
 
@@ -28,7 +28,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "billing-runs.run.describe.v1": Action.DESCRIBE,
 }
 HANDLED: Final = frozenset({CREATE, REVIEW, *ACTIONS})
-EXPIRED_MAX: Final = 100
+WAITING_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Commands:
     wait_seconds: float
 
     async def take(self, work: UnitOfWork, messages: Sequence[Message]) -> None:
-        """Do what the commands of a batch ask. One for a run that is not known waits for it."""
+        """Do what the commands of a batch ask. One for a run, or for documents, not known yet waits for them."""
         known = await runs.known_run_ids(work.connection, [message.body.run_id for message in messages])
         created: set[str] = set()
         for message in messages:
@@ -47,7 +47,7 @@ class Commands:
             if message.type == CREATE:
                 await self._create(work, message)
                 created.add(run_id)
-            elif run_id in known or run_id in created:
+            elif (run_id in known or run_id in created) and await self._knows_documents(work, message):
                 await self._act(work, message)
             else:
                 await waiting_commands.insert_waiting(
@@ -56,9 +56,15 @@ class Commands:
 
     async def take_waiting(self, work: UnitOfWork, run_id: str) -> None:
         """Do what was asked of a run before it was created."""
-        for record in await waiting_commands.take_waiting(work.connection, run_id):
-            for message in decode([record], HANDLED).messages:
+        await self._do_waiting(work, await waiting_commands.look_at_waiting_for(work.connection, run_id))
+
+    async def _do_waiting(self, work: UnitOfWork, records: Sequence[Any]) -> None:
+        done = []
+        for message in decode(records, HANDLED).messages:
+            if await self._knows_documents(work, message):
                 await self._act(work, message)
+                done.append(message.id)
+        await waiting_commands.remove_waiting(work.connection, done)
 
     async def _create(self, work: UnitOfWork, message: Message) -> None:
         body = message.body
@@ -102,12 +108,31 @@ class Commands:
         if isinstance(outcome, RefusalCode):
             refuse(work, message, outcome.value)
 
-    async def expire(self, work: UnitOfWork) -> bool:
-        """Refuse commands whose run has not come in time; whether there may be more."""
-        expired = await waiting_commands.take_expired(work.connection, limit=EXPIRED_MAX)
-        for message in decode(expired, HANDLED).messages:
-            refuse(work, message, NOT_FOUND)
-        return len(expired) == EXPIRED_MAX
+    @staticmethod
+    async def _knows_documents(work: UnitOfWork, message: Message) -> bool:
+        """Whether every document that a review names is known: a run's draft may be told of before it is read here."""
+        if message.type != REVIEW or message.body.select.document_ids is None:
+            return True
+        named = set(message.body.select.document_ids)
+        return named == (await run_documents.drafting_runs(work.connection, list(named))).keys()
+
+    async def look_again(self, work: UnitOfWork) -> bool:
+        """Do what has waited for what has come, and refuse what has waited too long; whether there may be more."""
+        await self._do_waiting(
+            work, await waiting_commands.look_at_waiting(work.connection, limit=WAITING_MAX)
+        )
+        return await self._expire(work)
+
+    async def _expire(self, work: UnitOfWork) -> bool:
+        expired = await waiting_commands.take_expired(work.connection, limit=WAITING_MAX)
+        messages = decode(expired, HANDLED).messages
+        known = await runs.known_run_ids(work.connection, [message.body.run_id for message in messages])
+        for message in messages:
+            if message.body.run_id in known:  # it says itself which documents there are not
+                await self._act(work, message)
+            else:
+                refuse(work, message, NOT_FOUND)
+        return len(expired) == WAITING_MAX
 
 
 def refuse(work: UnitOfWork, message: Message, code: str, *, document_id: str | None = None) -> None:

@@ -1,6 +1,6 @@
 """What this service knows of billing events and accounts, from the facts of those who own them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -29,6 +29,11 @@ _STAGES: Final = """
 update billing_events as known set stage = given.stage
 from unnest($1::text[], $2::text[]) as given (billing_event_id, stage)
 where known.billing_event_id = given.billing_event_id
+"""
+_UNKNOWN: Final = """
+select billing_event_id from unnest($1::text[]) as named (billing_event_id)
+where not exists (select from billing_events as known where known.billing_event_id = named.billing_event_id)
+order by billing_event_id
 """
 _AMOUNTS: Final = """
 update run_events set amount = known.summary_amount, currency = known.currency
@@ -126,6 +131,12 @@ async def set_stages(connection: Connection, stages: Mapping[str, str]) -> None:
     """Set the stage of known events."""
     if stages:
         await connection.execute(_STAGES, list(stages), list(stages.values()))
+
+
+async def unknown_events(connection: Reader, billing_event_ids: Iterable[str]) -> list[str]:
+    """Those of these ids of which nothing has been read, in order."""
+    rows = await connection.fetch(_UNKNOWN, sorted(billing_event_ids))
+    return [row["billing_event_id"] for row in rows]
 
 
 async def upsert_accounts(

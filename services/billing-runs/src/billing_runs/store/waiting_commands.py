@@ -1,4 +1,4 @@
-"""Commands for runs that are not known yet, kept as the records that they came as."""
+"""Commands for runs or documents that are not known yet, kept as the records that they came as."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,14 @@ insert into waiting_commands (message_id, run_id, topic, partition, "offset", re
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10))
 on conflict do nothing
 """
-_TAKE: Final = "delete from waiting_commands where run_id = $1 returning *"
+_LOOK: Final = """
+select * from waiting_commands as waiting where run_id in (select run_id from runs)
+order by topic, partition, "offset" limit $1 for update skip locked
+"""
+_REMOVE: Final = "delete from waiting_commands where message_id = any($1::text[])"
+_LOOK_FOR: Final = """
+select * from waiting_commands where run_id = $1 order by topic, partition, "offset" for update
+"""
 _TAKE_EXPIRED: Final = """
 delete from waiting_commands where message_id in (
   select message_id from waiting_commands where deadline <= now()
@@ -49,14 +56,24 @@ async def insert_waiting(
     )
 
 
-async def take_waiting(connection: Connection, run_id: str) -> list["ConsumerRecord[bytes, bytes]"]:
-    """Take out the commands that wait for a run, in the order in which they came."""
-    return _in_order(await connection.fetch(_TAKE, run_id))
+async def look_at_waiting_for(connection: Connection, run_id: str) -> list["ConsumerRecord[bytes, bytes]"]:
+    """The commands that wait for a run, locked, in the order in which they came."""
+    return [_record_of(row) for row in await connection.fetch(_LOOK_FOR, run_id)]
 
 
 async def take_expired(connection: Connection, *, limit: int) -> list["ConsumerRecord[bytes, bytes]"]:
     """Take out commands whose time has passed; other transactions leave them alone meanwhile."""
     return _in_order(await connection.fetch(_TAKE_EXPIRED, limit))
+
+
+async def look_at_waiting(connection: Connection, *, limit: int) -> list["ConsumerRecord[bytes, bytes]"]:
+    """Commands that wait although their run is known, the oldest first; locked, other transactions leave them alone."""
+    return [_record_of(row) for row in await connection.fetch(_LOOK, limit)]
+
+
+async def remove_waiting(connection: Connection, message_ids: Sequence[str]) -> None:
+    """Take out commands that have been done."""
+    await connection.execute(_REMOVE, message_ids)
 
 
 def _in_order(rows: Sequence["asyncpg.Record"]) -> list["ConsumerRecord[bytes, bytes]"]:
