@@ -1,6 +1,8 @@
 """The commands' answers and exit codes (contract.md section 3): 0 done, 1 failed, 2 usage."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -174,6 +176,17 @@ def test_a_token_names_an_address_so_that_its_user_is_told(
     _, output, _ = sluice("token", "--scopes", "alerts:read", *options, "--data", str(tmp_path))
     claims = jwt.decode(output.strip(), options={"verify_signature": False})
     assert claims["email"] == address
+
+
+def test_a_command_does_not_wait_for_what_another_one_needs() -> None:
+    asked = "import sys; from sluice.main import app; app(['token', '--help'], standalone_mode=False); "
+    loaded = "print('LOADED', *(name for name in sys.modules if name.startswith('sluice.')))"
+    done = subprocess.run(
+        [sys.executable, "-c", asked + loaded], capture_output=True, text=True, check=True, timeout=120
+    )
+    names = done.stdout.partition("LOADED")[2].split()
+    assert "sluice.commands.token" in names
+    assert not {"sluice.commands.up", "sluice.benchmarks.suite", "sluice.system"}.intersection(names)
 
 
 def test_a_token_is_printed_for_the_system_in_a_folder(tmp_path: Path) -> None:
