@@ -8,7 +8,7 @@ import structlog
 
 from accounting_connector.domain.companies import Party
 from accounting_connector.domain.documents import Assessment, assess
-from accounting_connector.domain.eligibility import Candidate, Terms, wants_auto_pass
+from accounting_connector.domain.eligibility import Candidate, Terms, check_eligibility, wants_auto_pass
 from accounting_connector.domain.lines import AccountLookup
 from accounting_connector.domain.reasons import Reason
 from accounting_connector.store import documents, parties
@@ -80,6 +80,26 @@ async def assess_events(
     return [_assess(event, around, terms, lambda name: found.get(name, ())) for event in events]
 
 
+async def ineligible_events(
+    connection: Reader, events: Sequence[StoredEvent], terms: Terms
+) -> tuple[dict[str, tuple[Reason, ...]], bool]:
+    """Those of these events that are not eligible, with every failing criterion, by id; lines are not looked at.
+
+    And whether one of the events names an account or a company that is not known (yet).
+    """
+    around = await _surroundings(connection, events, NOTHING_TRIED)
+    found: dict[str, tuple[Reason, ...]] = {}
+    for stored in events:
+        try:
+            reasons = check_eligibility(_candidate(stored, around), terms).reasons
+        except Exception:
+            log.exception("billing event could not be assessed", billing_event_id=stored.billing_event_id)
+            reasons = (INTERNAL_ERROR,)
+        if reasons:
+            found[stored.billing_event_id] = reasons
+    return found, any(_waits(stored, around) for stored in events)
+
+
 def in_order_of_correction(events: Iterable[StoredEvent]) -> Iterator[list[StoredEvent]]:
     """The events in rounds: one that corrects another of them comes in a later round, when that has its document."""
     waiting = list(events)
@@ -110,25 +130,32 @@ def _given(ids: Iterable[str | None]) -> set[str]:
 def _assess(
     stored: StoredEvent, around: _Surroundings, terms: Terms, find_accounts: AccountLookup
 ) -> Assessed:
-    account = around.accounts.get(stored.account_id or "")
     company = around.companies.get(stored.company_id or "")
-    waits = (stored.account_id is not None and account is None) or (
-        stored.company_id is not None and company is None
-    )
+    waits = _waits(stored, around)
     recipients = () if company is None else company.additional_recipients
     try:
-        event = billing_event_of(stored.body, stored.stage)
-        candidate = Candidate(
-            event=event,
-            account=account,
-            company=None if company is None else company.company,
-            claimed_by_run=stored.claimed_by_run,
-            corrected_document_id=around.corrected.get(event.corrects_billing_event_id or ""),
-        )
+        candidate = _candidate(stored, around)
         assessment = assess(candidate, terms, find_accounts)
         flag_field = None if company is None else company.company.settings.auto_pass_field
-        wanted = wants_auto_pass(event, flag_field)
+        wanted = wants_auto_pass(candidate.event, flag_field)
     except Exception:
         log.exception("billing event could not be assessed", billing_event_id=stored.billing_event_id)
         return Assessed(stored, None, (INTERNAL_ERROR,), waits, False, recipients)
     return Assessed(stored, assessment, assessment.reasons, waits, wanted, recipients)
+
+
+def _waits(stored: StoredEvent, around: _Surroundings) -> bool:
+    is_without_account = stored.account_id is not None and stored.account_id not in around.accounts
+    return is_without_account or (stored.company_id is not None and stored.company_id not in around.companies)
+
+
+def _candidate(stored: StoredEvent, around: _Surroundings) -> Candidate:
+    event = billing_event_of(stored.body, stored.stage)
+    company = around.companies.get(stored.company_id or "")
+    return Candidate(
+        event=event,
+        account=around.accounts.get(stored.account_id or ""),
+        company=None if company is None else company.company,
+        claimed_by_run=stored.claimed_by_run,
+        corrected_document_id=around.corrected.get(event.corrects_billing_event_id or ""),
+    )

@@ -13,7 +13,7 @@ from accounting_connector.domain.claims import (
     decide_unclaim,
 )
 from accounting_connector.domain.reasons import Reason
-from accounting_connector.handlers.assessing import assess_events
+from accounting_connector.handlers.assessing import ineligible_events
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.store import billing_events, holdings
 from accounting_connector.store.billing_events import StoredEvent
@@ -58,10 +58,9 @@ async def claim(
     )
     new = [events[each] for each in decision.claimed if events[each].claimed_by_run is None]
     terms = replace(deployment.terms, asked_by_run=command.billing_run_id)
-    assessed = await assess_events(work.connection, new, terms)
-    if waited_seconds < deployment.lag_seconds and any(each.waits for each in assessed):
+    ineligible, waits = await ineligible_events(work.connection, new, terms)
+    if waits and waited_seconds < deployment.lag_seconds:
         return False
-    ineligible = {each.stored.billing_event_id: each.reasons for each in assessed if not each.is_eligible}
     claimed = [each for each in decision.claimed if each not in ineligible]
     await holdings.claim(work.connection, command.billing_run_id, claimed)
     body = {
