@@ -149,8 +149,16 @@ class Connector:
         return [message_record("accounting.billing-events.claimed.v1", answer)]
 
     def _unclaim(self, body: Body) -> list[Record]:
-        held = [each for each in body["billing_event_ids"] if self.claims.pop(each, None) is not None]
-        answer = body | {"unclaimed": held}
+        run_id, asked = body["billing_run_id"], body["billing_event_ids"]
+        held = [each for each in asked if self.claims.get(each) == run_id]
+        for each in held:
+            del self.claims[each]
+        refused = [
+            {"billing_event_id": each, "reasons": [reason("not_claimed")]}
+            for each in asked
+            if each not in held
+        ]
+        answer = body | {"unclaimed": held, "refused": refused}
         return [message_record("accounting.billing-events.unclaimed.v1", answer)]
 
     def _draft(self, body: Body) -> list[Record]:

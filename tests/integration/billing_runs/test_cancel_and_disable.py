@@ -118,3 +118,29 @@ async def test_a_run_created_again_in_the_same_words_is_the_same_run(runs: Runs)
     created, again = await runs.facts("run.created")
     assert again == created
     assert await runs.refusals() == [("create", "already_exists")]
+
+
+@pytest.mark.parametrize("answered", ["before the cancel", "after it"])
+async def test_claims_of_a_step_that_failed_are_let_go_by_a_cancel(
+    runs: Runs, connector: Connector, answered: str
+) -> None:
+    """The connector may have given what the step did not live to hear of."""
+    connector.claims["BE-2"] = "R-0"
+    await runs.know(event("BE-1"), event("BE-2"))
+    await runs.command(create(), command("process"))
+    await runs.work()
+    answers = connector.answer(await runs.take_published("accounting."))
+    await runs.fail_step("R-1")
+    if answered == "before the cancel":
+        await runs.accounting_facts(*answers)
+
+    await runs.command(command("cancel", billing_events="reopen"))
+    await runs.work()
+    if answered == "after it":
+        await runs.accounting_facts(*answers)
+    await runs.settle()
+
+    assert await runs.state() == ("cancelled", "idle")
+    assert connector.claims == {"BE-2": "R-0"}
+    assert await runs.fates() == {"BE-1": "reopened", "BE-2": "left_out"}
+    await runs.check_books()

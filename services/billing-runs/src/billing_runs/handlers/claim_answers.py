@@ -44,7 +44,10 @@ async def take_claimed(
 async def take_unclaimed(
     work: UnitOfWork, sessions: Mapping[str, RunSession], messages: Sequence[Message]
 ) -> None:
-    """The events are free again, or closed; those that another fact has settled stay as they are."""
+    """The events are free again, or closed; those that another fact has settled stay as they are.
+
+    What the connector does not hold for the run is not the run's: it was never claimed, or its claim has ended.
+    """
     for message in messages:
         body = message.body
         session = sessions.get(body.billing_run_id)
@@ -52,10 +55,10 @@ async def take_unclaimed(
             continue
         fate = Fate.CANCELLED if body.billing_events == "cancel" else Fate.REOPENED
         settled = await run_events.mark_unclaimed(work.connection, body.billing_run_id, body.unclaimed, fate)
+        refused = {each.billing_event_id: reason_bodies(each.reasons) for each in body.refused}
+        settled += await run_events.mark_not_held(work.connection, body.billing_run_id, refused)
         if session.is_running and session.execution.step is Step.CANCELLATION:
-            lines = [
-                warning(in_words(reason_bodies(each.reasons)), each.billing_event_id) for each in body.refused
-            ]
+            lines = [warning(in_words(reasons), event_id) for event_id, reasons in refused.items()]
             session.progress(done=settled, lines=lines)
         _wake_if_answered(session)
 

@@ -157,7 +157,6 @@ async def give_up(session: RunSession, reason: str) -> None:
     connection, run_id = session.work.connection, session.run.run_id
     execution = session.execution
     await document_steps.forget_asked_by(connection, run_id, execution.execution_id)
-    await run_events.ask_again(connection, run_id)
     await run_events.let_go_again(connection, run_id)
     if execution.step in {Step.XML, Step.PDF}:
         run_ids = [run_id, *([session.run.quarantine_run_id] if session.run.quarantine_run_id else [])]

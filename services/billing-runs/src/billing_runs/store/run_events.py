@@ -70,12 +70,21 @@ where run_id = $1 and billing_event_id in (
 returning billing_event_id
 """
 _UNCLAIMED: Final = """
-update run_events set state = $3
-where run_id = $1 and billing_event_id = any($2::text[]) and state = 'draft' and document_id is null
+update run_events set state = $3, claimed = true
+where run_id = $1 and billing_event_id = any($2::text[]) and state in ('draft', 'asked') and document_id is null
 returning billing_event_id
 """
+_NOT_HELD: Final = """
+update run_events set state = case when state = 'asked' then 'left_out' else 'failed' end,
+  reasons = given.reasons::jsonb
+from unnest($2::text[], $3::text[]) as given (billing_event_id, reasons)
+where run_id = $1 and run_events.billing_event_id = given.billing_event_id and state in ('draft', 'asked')
+  and let_go and document_id is null
+returning run_events.billing_event_id
+"""
 _HOLD_AGAIN: Final = """
-update run_events set let_go = false where run_id = $1 and let_go and state = 'draft' and document_id is null
+update run_events set let_go = false
+where run_id = $1 and let_go and state in ('draft', 'asked') and document_id is null
 """
 _LEAVE_OUT_SELECTED: Final = """
 update run_events set state = 'left_out', reasons = '[{"code": "run_cancelled", "message": "", "detail": null}]'
@@ -214,6 +223,18 @@ async def mark_unclaimed(
 ) -> int:
     """The connector has let these events go; returns how many had no other fate yet."""
     return len(await connection.fetch(_UNCLAIMED, run_id, billing_event_ids, fate))
+
+
+async def mark_not_held(
+    connection: Connection, run_id: str, reasons: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> int:
+    """The connector does not hold these events for the run, which was to let them go; returns how many had no fate."""
+    if not reasons:
+        return 0
+    rows = await connection.fetch(
+        _NOT_HELD, run_id, list(reasons), [as_json(each) for each in reasons.values()]
+    )
+    return len(rows)
 
 
 async def let_go_again(connection: Connection, run_id: str) -> None:

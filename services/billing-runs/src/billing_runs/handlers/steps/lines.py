@@ -41,6 +41,9 @@ async def _select(session: RunSession) -> None:
     connection, run = session.work.connection, session.run
     scope = run.settings.scope
     place = None
+    if session.execution.place is None:
+        # Of a step that failed; what has been answered since then is not asked again.
+        await run_events.ask_again(connection, run.run_id)
     if isinstance(scope, EventsScope):
         # What is known here may be behind the connector, which answers for every id that was named.
         await run_events.select_events(connection, run.run_id, scope.billing_event_ids)
