@@ -247,6 +247,7 @@ class Connector:
             self.numbers += 1
             document |= {"status": "validated", "number": f"SIN-2026-{self.numbers:06}"}
             document["date"] = body["date"] or document["date"]
+            document["due_date"] = "2026-12-30"
             for event_id in document["billing_event_ids"]:
                 self.claims.pop(event_id, None)
             records.append(

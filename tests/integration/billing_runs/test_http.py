@@ -157,6 +157,34 @@ async def test_documents_are_listed_by_filter_and_page(runs: Runs, client: httpx
     ]
 
 
+async def test_a_document_is_shown_and_tried_as_it_was_numbered(
+    runs: Runs, client: httpx.AsyncClient
+) -> None:
+    await runs.know(event("BE-1"))
+    await runs.command(create(recompute_dates_at_validation=True))
+    for _ in range(3):
+        await runs.command(command("process"))
+        await runs.settle()
+
+    [shown] = (await client.get("/billing-runs/R-1/documents")).json()["items"]
+
+    assert (shown["status"], shown["review"], shown["number"]) == (
+        "validated",
+        "validated",
+        "SIN-2026-000001",
+    )
+    assert (shown["date"] != "2026-11-30", shown["due_date"]) == (True, "2026-12-30")
+    rule = {
+        "fail_status": "suspect",
+        "expression": 'number == "SIN-2026-000001" and due_date == "2026-12-30"',
+    }
+    await client.put("/rules/NUMBER", json=rule)
+    tried = await client.post("/rules/NUMBER/test", json={"document_ids": ["D-BE-1"]})
+    assert tried.json()["results"] == [
+        {"document_id": "D-BE-1", "applies": True, "passed": True, "findings": []}
+    ]
+
+
 async def test_only_documents_without_a_current_file_are_rendered(
     runs: Runs, client: httpx.AsyncClient, connector: Connector
 ) -> None:

@@ -119,8 +119,6 @@ def document_shape(document: StoredDocument, head: Mapping[str, Any], run: Store
     return {
         **head,
         "run_id": document.run_id,
-        "status": document.status,
-        "number": document.number,
         "review": review.review.value,
         "findings": finding_bodies(review.findings),
         "rejected_by": review.rejected_by.value if review.rejected_by is not None else None,

@@ -17,7 +17,6 @@ from shared.messaging.message import Message
 
 FORMATS: Final[tuple[FileFormat, ...]] = ("xml", "pdf")
 
-CHANGED_BY_ITS_END: Final = {"status", "number", "date", "due_date"}
 
 Documents = Mapping[str, StoredDocument]
 
@@ -47,7 +46,7 @@ async def _end(work: UnitOfWork, sessions: Mapping[str, RunSession], messages: S
                 bodies[document_id].status,
                 bodies[document_id].number,
                 bodies[document_id].date,
-                bodies[document_id].model_dump(mode="json", include=CHANGED_BY_ITS_END),
+                bodies[document_id].due_date,
             )
             for document_id in documents
         ],

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from billing_runs.store.connection import Connection, Reader
-from billing_runs.store.run_documents import HEAD, StoredDocument, document_of
+from billing_runs.store.run_documents import BODY, HEAD, StoredDocument, document_of
 from shared.contracts.selections import DocumentFilter
 
 _MATCHES: Final = """
@@ -24,7 +24,7 @@ run_id = $1
 # The condition is a text of ours; every value is a parameter.
 _IDS: Final = f"select document_id from run_documents where {_MATCHES} order by document_id"  # noqa: S608
 _PAGE: Final = (
-    f"select {HEAD}, document - 'lines' as head from run_documents as known"  # noqa: S608
+    f"select {HEAD}, ({BODY}) - 'lines' as head from run_documents as known"  # noqa: S608
     f" where {_MATCHES} and document_id > $13 order by document_id limit $14"
 )
 
@@ -55,6 +55,6 @@ async def matching_ids(connection: Connection, run_id: str, document_filter: Doc
 async def documents_page(
     connection: Reader, run_id: str, document_filter: DocumentFilter, *, after: str, limit: int
 ) -> Sequence[tuple[StoredDocument, Mapping[str, Any]]]:
-    """The run's documents that match, by id, after this id; each with its body as it was drafted, less the lines."""
+    """The run's documents that match, by id, after this id; each with its body, less the lines."""
     rows = await connection.fetch(_PAGE, *_values(run_id, document_filter), after, limit)
     return [(document_of(row), row["head"]) for row in rows]

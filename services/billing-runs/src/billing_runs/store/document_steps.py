@@ -64,12 +64,12 @@ update run_documents set asked = null, asked_by = null where run_id = $1 and ask
 _ENDED: Final = """
 update run_documents as known
 set status = given.status, review = given.status, rejected_by = null, reason = null, number = given.number,
-  date = given.date, document = known.document || given.head::jsonb, refusal = null, asked = null, asked_by = null,
+  date = given.date, due_date = given.due_date, refusal = null, asked = null, asked_by = null,
   asked_closes_events = null, asked_starter = null,
   xml_file = case when known.xml_file = 'queued' then 'queued' when known.xml_file is not null then 'stale' end,
   pdf_file = case when known.pdf_file = 'queued' then 'queued' when known.pdf_file is not null then 'stale' end
-from unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::text[])
-  as given (document_id, status, number, date, head)
+from unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::date[])
+  as given (document_id, status, number, date, due_date)
 where known.document_id = given.document_id and known.status = 'draft'
 """
 _REFUSED: Final = """
@@ -163,13 +163,11 @@ async def forget_asked_by(connection: Connection, run_id: str, execution_id: str
 
 
 async def end_documents(
-    connection: Connection,
-    ended: Sequence[tuple[str, str, str | None, date | None, Mapping[str, Any]]],
+    connection: Connection, ended: Sequence[tuple[str, str, str | None, date | None, date | None]]
 ) -> None:
-    """Write that drafts were validated or cancelled: id, status, number, date, and the new head as JSON."""
+    """Write that drafts were validated or cancelled: id, status, number, date and due date of each."""
     if ended:
-        ids, statuses, numbers, dates, heads = (list(column) for column in zip(*ended, strict=True))
-        await connection.execute(_ENDED, ids, statuses, numbers, dates, [as_json(head) for head in heads])
+        await connection.execute(_ENDED, *(list(column) for column in zip(*ended, strict=True)))
 
 
 async def refuse_documents(

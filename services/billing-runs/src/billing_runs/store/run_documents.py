@@ -51,6 +51,12 @@ known.document_id, known.run_id, known.drafted_by_run_id, known.kind, known.stat
 """
 """Everything of a document but its lines, for `document_of`; the table is named `known`."""
 
+BODY: Final = """
+known.document || jsonb_build_object('status', known.status, 'number', known.number, 'date', known.date)
+  || case when known.due_date is null then '{}' else jsonb_build_object('due_date', known.due_date) end
+"""
+"""The document as it is now: the body as it was drafted, with what has changed since; the table is named `known`."""
+
 _LOCK: Final = (
     f"select {HEAD} from run_documents as known where document_id = any($1::text[])"  # noqa: S608
     " order by document_id for no key update"
@@ -58,7 +64,9 @@ _LOCK: Final = (
 _ORIGINS: Final = (
     "select document_id, drafted_by_run_id from run_documents where document_id = any($1::text[])"
 )
-_BODIES: Final = "select document_id, document from run_documents where document_id = any($1::text[])"
+_BODIES: Final = (
+    f"select document_id, {BODY} as document from run_documents as known where document_id = any($1::text[])"  # noqa: S608
+)
 _REVIEWS: Final = """
 update run_documents as known
 set review = given.review, rejected_by = given.rejected_by, reason = given.reason, findings = given.findings::jsonb
