@@ -37,6 +37,12 @@ class Model:
 
     # One event
 
+    def left(self, project_id: str, budget_id: str | None) -> int:
+        """What may still be released on the project or, with the tolerance, on one of its budgets."""
+        project = self.projects[project_id]
+        allowed = project.bookings if budget_id is None else project.budgets[budget_id][0] + TOLERANCE
+        return allowed - self.total(project_id, budget_id)
+
     def verdict(self, event_id: str, *, in_job: bool, split: bool, job_id: str | None = None) -> Verdict:
         event = self.events.get(event_id)
         if event is None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import run_state_machine_as_test
 
-from integration.release.psa_machine import PsaMachine, choice, project_ids
+from integration.release.psa_machine import BUDGETS, PsaMachine, choice, project_ids
 from integration.release.reference_records import CHUNK_SIZE, REVERTIBLE, UNRELEASED
 from integration.release.release_machine import IN_CHUNKS, happens
 from integration.release.releasing import release, start_job
@@ -44,7 +44,22 @@ class ReleaseMachine(PsaMachine):
 
         One on an event that adjustments have made too large, which is always released by then, becomes a job.
         """
-        chosen = self.pick_several(numbers)
+        self._release(self.pick_several(numbers), split=split)
+
+    @happens(
+        3,
+        project_id=project_ids,
+        budget_id=some.sampled_from((None, *BUDGETS)),
+        more=some.sampled_from((0, 0, 1)),
+    )
+    def release_what_is_left(self, project_id: str, budget_id: str | None, more: int) -> None:
+        """An event of exactly what is left of a cap, or of a penny more."""
+        left = self.model.left(project_id, budget_id) + more
+        if left > 0:
+            self.generate(project_id, [(left, budget_id, 0)], "GBP", 1)
+            self._release([list(self.model.events)[-1]], split=False)
+
+    def _release(self, chosen: list[str], *, split: bool) -> None:
         on_cap = "split" if split else "refuse"
         commands = {event_id: f"M-{next(self.numbers)}" for event_id in chosen}
         self.send(
