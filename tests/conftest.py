@@ -25,6 +25,7 @@ from sluice.state import State, ephemeral_state
 from sluice.system import ANY_PORTS, Options, System, take_system
 from support.databases import Databases, FreshDatabase
 from support.topics import Topics, unique
+from support.traces import TraceSink
 
 # The suite is the same each time and knows no deadlines, for it must be stable on a busy machine;
 # HYPOTHESIS_PROFILE=exploring looks further.
@@ -114,9 +115,20 @@ def unique_name() -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
-def system() -> Iterator[System]:
+def trace_sink() -> Iterator[TraceSink]:
+    """Where the whole system sends its spans."""
+    with TraceSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def system(trace_sink: TraceSink) -> Iterator[System]:
     """The whole system, with four services, on free ports and without durability; watched as `sluice up` does."""
-    options = Options(broker=broker_choice(), postgres_settings=FAST_AND_FORGETFUL)
+    options = Options(
+        broker=broker_choice(),
+        postgres_settings=FAST_AND_FORGETFUL,
+        settings={"OTEL_EXPORTER_OTLP_ENDPOINT": trace_sink.endpoint},
+    )
     stopping = threading.Event()
     with take_system(None, ports=ANY_PORTS, is_ephemeral=True, options=options, say=say) as running:
         watch = threading.Thread(target=running.watch, args=(stopping,), name="watch-system")

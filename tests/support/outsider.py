@@ -15,6 +15,8 @@ class Outsider:
 
     kafka: KafkaClient
     code: str
+    traceparent: str | None = None
+    """The trace that what is sent belongs to."""
 
     def id(self, name: str) -> str:
         """An id of this user's own."""
@@ -22,14 +24,15 @@ class Outsider:
 
     async def tell(self, topic: str, type_: str, key: str, body: dict[str, Any], *, times: int = 1) -> None:
         """Send a `psa.*` message; sent several times, it has the same id."""
-        message = Outgoing(topic, key, type_, f"{type_}:{key}:{json.dumps(body)}"[:200], body)
+        message_id = f"{type_}:{key}:{json.dumps(body)}"[:200]
+        message = Outgoing(topic, key, type_, message_id, body, self.traceparent)
         await self.kafka.send([message] * times)
 
     async def command(self, topic: str, type_: str, key: str, body: dict[str, Any]) -> str:
         """Send a command; gives its id."""
         message_id = f"{type_}:{key}:{len(self.kafka.facts.in_order)}"
         named = {**body, "requested_by": REQUESTED_BY}
-        await self.kafka.send([Outgoing(topic, key, type_, message_id, named)])
+        await self.kafka.send([Outgoing(topic, key, type_, message_id, named, self.traceparent)])
         return message_id
 
     async def fact(self, type_: str, **fields: Any) -> Fact:

@@ -31,10 +31,10 @@ from shared.http.tokens import TokenVerifier
 from shared.kafka_options import client_options, faststream_security
 from shared.memory import spare_collections
 from shared.messaging import dead_letters, inbox
-from shared.messaging.batches import BatchProcessor, Line
+from shared.messaging.batches import BatchProcessor, Line, group_of
 from shared.messaging.line_guard import LineGuard
 from shared.messaging.lines import Consumer, broker_log
-from shared.messaging.relay import Relay
+from shared.messaging.relay import Relay, measure_outbox
 from shared.settings import ServiceSettings
 from shared.telemetry import metrics
 from shared.telemetry.logs import configure_logs
@@ -45,6 +45,7 @@ WATCH_SECONDS: Final = 0.5
 RELAY_STALL_SECONDS_MAX: Final = 30.0
 PRODUCER_BYTES_MAX: Final = 20 * 1024 * 1024
 HOUSEKEEPING_SECONDS: Final = 60.0
+MEASURING_SECONDS: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -80,12 +81,11 @@ def make_consumers(
     for line in lines:
         guard = LineGuard(bad_share_max=settings.line_bad_share_max)
         processor = BatchProcessor(database, line, service=service, guard=guard)
-        group = f"{service}.{line.name}"
         consumer = Consumer(
             broker,
             processor,
             line,
-            group=group,
+            group=group_of(service, line),
             instance=settings.instance_id,
             session_timeout_seconds=settings.kafka_session_timeout_seconds,
         )
@@ -198,7 +198,7 @@ class Service:
         self._health.add("relay", lambda: self._check_relay(relay))
         self._start("relay", relay.run())
         stack.push_async_callback(self._stop_tasks, "relay")
-        for worker in (*self._parts.workers, self._housekeeping()):
+        for worker in (*self._parts.workers, self._housekeeping(), self._measuring()):
             self._start(f"worker {worker.name}", worker.run())
         stack.push_async_callback(self._stop_tasks, "worker")
         broker = make_broker(self._settings, service=self.name)
@@ -242,14 +242,19 @@ class Service:
         silent_seconds = time.monotonic() - relay.state.published_at
         if relay.state.failure is not None and silent_seconds > RELAY_STALL_SECONDS_MAX:
             raise RuntimeError(f"cannot publish: {relay.state.failure}")
-        metrics.set_outbox(relay.state.size_messages, relay.state.oldest_age_seconds)
         return "leading" if relay.state.leading else "standing by"
 
     async def _watch_consumer(self, consumer: Consumer) -> None:
-        while True:
+        while not consumer.has_died:
+            metrics.set_lag(consumer.line.name, consumer.lag_records())
             await asyncio.sleep(WATCH_SECONDS)
-            if consumer.has_died:
-                return
+
+    def _measuring(self) -> Worker:
+        async def step() -> bool:
+            await measure_outbox(self._database)
+            return False
+
+        return Worker("measuring", step, idle_seconds=MEASURING_SECONDS)
 
     def _housekeeping(self) -> Worker:
         async def step() -> bool:

@@ -72,6 +72,11 @@ class Line:
     decode: Decode = decode
 
 
+def group_of(service: str, line: Line) -> str:
+    """The consumer group of a line."""
+    return f"{service}.{line.name}"
+
+
 class BatchProcessor:
     """Takes the batches of one line of one service."""
 
@@ -81,6 +86,8 @@ class BatchProcessor:
         self._database = database
         self._line = line
         self._service = service
+        self._source = line.topics[0] if len(line.topics) == 1 else line.name
+        self._group = group_of(service, line)
         self._guard = guard or LineGuard()
         self._failures = 0
         self.last_taken_at = time.monotonic()
@@ -99,7 +106,7 @@ class BatchProcessor:
         await self._pause_if_broken()
         started = time.perf_counter()
         try:
-            with traces.process_span(self._line.name, self._service, records):
+            with traces.process_span(self._source, self._group, records):
                 decoded = self._line.decode(records, self._line.handled)
                 failpoints.hit(failpoints.CONSUMER_BEFORE_TRANSACTION)
                 bad = await self._take_decoded(records, decoded)

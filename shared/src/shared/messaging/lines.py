@@ -18,7 +18,6 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
 from shared.messaging.batches import BatchNotTakenError, BatchProcessor, Line
-from shared.telemetry import metrics
 
 BATCH_TIMEOUT_MS: Final = 20
 HEARTBEAT_INTERVAL_MS: Final = 3_000
@@ -136,7 +135,6 @@ class Consumer:
         if self._processor.is_paused:
             raise RuntimeError("paused: most of the last records are bad")
         lag = self.lag_records()
-        metrics.set_lag(self.line.name, lag)
         silent_seconds = time.monotonic() - self._processor.last_taken_at
         if lag and silent_seconds > STUCK_SECONDS_MAX:
             raise RuntimeError(f"{lag} records wait and none was taken for {int(silent_seconds)} s")

@@ -21,10 +21,11 @@ from aiokafka.errors import KafkaError
 from shared import failpoints
 from shared.database.database import Database, is_transient
 from shared.messaging.keyed_batches import KeyedMessage, send_keyed
-from shared.telemetry import metrics
+from shared.telemetry import metrics, traces
 
 BATCH_ROWS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 32 * 1024 * 1024
+COUNTED_ROWS_MAX: Final = 100_000
 IDLE_SECONDS: Final = 0.05
 ELECTION_SECONDS: Final = 1.0
 SEND_SECONDS_MAX: Final = 60.0
@@ -43,6 +44,11 @@ from (
 where bytes_before < $2
 order by seq
 """
+_MEASURE: Final = """
+select (select count(*) from (select from outbox limit $1) as counted) as size_messages,
+  coalesce((select extract(epoch from clock_timestamp() - occurred_at)::float8 from outbox order by seq limit 1), 0)
+    as oldest_age_seconds
+"""
 _DELETE: Final = "delete from outbox where seq = any($1::bigint[])"
 
 log = structlog.get_logger(__name__)
@@ -50,12 +56,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class RelayState:
-    """What health checks and metrics see of the relay."""
+    """What health checks see of the relay."""
 
     leading: bool = False
     published_at: float = field(default_factory=time.monotonic)
-    oldest_age_seconds: float = 0.0
-    size_messages: int = 0
     failure: str | None = None
 
 
@@ -138,7 +142,6 @@ class Relay:
             self.state.failure = None
             self.state.published_at = time.monotonic()
             if published == 0:
-                self.state.oldest_age_seconds = 0.0
                 try:
                     async with asyncio.timeout(IDLE_SECONDS):
                         await self._database.committed.wait()
@@ -156,7 +159,6 @@ class Relay:
         rows = await connection.fetch(_FETCH, BATCH_ROWS_MAX, BATCH_BYTES_MAX)
         if not rows:
             return 0
-        self.state.oldest_age_seconds = time.time() - rows[0]["occurred_at"].timestamp()
         failpoints.hit(failpoints.RELAY_BEFORE_SEND)
         outcomes = await self._send(rows)
         failpoints.hit(failpoints.RELAY_AFTER_SEND)
@@ -183,5 +185,14 @@ class Relay:
             )
             for row in rows
         ]
-        async with asyncio.timeout(SEND_SECONDS_MAX):  # an idempotent producer would try for ever
-            return await send_keyed(self._producer, messages)
+        with traces.send_spans(
+            (row["aggregatetype"], traces.MessageLink(row["id"], row["traceparent"])) for row in rows
+        ):
+            async with asyncio.timeout(SEND_SECONDS_MAX):  # an idempotent producer would try for ever
+                return await send_keyed(self._producer, messages)
+
+
+async def measure_outbox(database: Database) -> None:
+    """Tell the metrics how many messages wait, counted up to COUNTED_ROWS_MAX, and for how long the oldest has."""
+    (row,) = await database.pool.fetch(_MEASURE, COUNTED_ROWS_MAX)
+    metrics.set_outbox(row["size_messages"], max(0.0, row["oldest_age_seconds"]))

@@ -32,48 +32,57 @@ _DURATION_SECONDS: Final = (
 )
 _BATCH_RECORDS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 
-# How many records of a line's topics wait to be taken, by line.
-CONSUMER_LAG_RECORDS: Final = _METER.create_gauge("sluice_consumer_lag_records")
-
-# How many records a batch had, by line.
+CONSUMER_LAG_RECORDS: Final = _METER.create_gauge(
+    "sluice_consumer_lag_records",
+    description="How many records of a line's topics wait to be taken, by line.",
+)
 BATCH_SIZE_RECORDS: Final = _METER.create_histogram(
-    "sluice_batch_size_records", explicit_bucket_boundaries_advisory=_BATCH_RECORDS
+    "sluice_batch_size_records",
+    description="How many records a batch had, by line.",
+    explicit_bucket_boundaries_advisory=_BATCH_RECORDS,
 )
-
-# How long a batch took from the first record to the commit, by line.
 BATCH_DURATION_SECONDS: Final = _METER.create_histogram(
-    "sluice_batch_duration_seconds", unit="s", explicit_bucket_boundaries_advisory=_DURATION_SECONDS
+    "sluice_batch_duration_seconds",
+    unit="s",
+    description="How long a batch took from the first record to the commit, by line.",
+    explicit_bucket_boundaries_advisory=_DURATION_SECONDS,
 )
-
-# Messages that had been taken before and had no second effect, by line.
-INBOX_DUPLICATES: Final = _METER.create_counter("sluice_inbox_duplicate_messages")
-
-# Records that could not be taken and were put aside, by line.
-DEAD_LETTERS: Final = _METER.create_counter("sluice_dead_letter_records")
-
-# Batches given back to come again after a back-off, by line.
-BATCHES_NOT_TAKEN: Final = _METER.create_counter("sluice_not_taken_batches")
-
-# Times that a line stopped because most of what came was bad, by line.
-LINE_PAUSES: Final = _METER.create_counter("sluice_line_pauses")
-
-# Age of the oldest message that is committed and not yet at the broker.
-OUTBOX_OLDEST_AGE_SECONDS: Final = _METER.create_gauge("sluice_outbox_oldest_age_seconds", unit="s")
-
-# Messages that are committed and not yet at the broker.
-OUTBOX_SIZE_MESSAGES: Final = _METER.create_gauge("sluice_outbox_size_messages")
-
-# Messages that the broker has acknowledged.
-PUBLISHED_MESSAGES: Final = _METER.create_counter("sluice_published_messages")
-
-# Decisions on releasing a billing event, by outcome (released, split, refused) and, of a refusal, first code.
-RELEASE_DECISIONS: Final = _METER.create_counter("sluice_release_decisions")
-
-# Documents that reached a status, by kind and status.
-DOCUMENTS: Final = _METER.create_counter("sluice_documents")
-
-# Mails, by outcome (sent, failed, retried).
-MAILS: Final = _METER.create_counter("sluice_mails")
+INBOX_DUPLICATES: Final = _METER.create_counter(
+    "sluice_inbox_duplicate_messages",
+    description="Messages that had been taken before and had no second effect, by line.",
+)
+DEAD_LETTERS: Final = _METER.create_counter(
+    "sluice_dead_letter_records",
+    description="Records that could not be taken and were put aside, by line.",
+)
+BATCHES_NOT_TAKEN: Final = _METER.create_counter(
+    "sluice_not_taken_batches",
+    description="Batches given back to come again after a back-off, by line.",
+)
+LINE_PAUSES: Final = _METER.create_counter(
+    "sluice_line_pauses",
+    description="Times that a line stopped because most of what came was bad, by line.",
+)
+OUTBOX_OLDEST_AGE_SECONDS: Final = _METER.create_gauge(
+    "sluice_outbox_oldest_age_seconds",
+    unit="s",
+    description="Age of the oldest message that is committed and not yet at the broker.",
+)
+OUTBOX_SIZE_MESSAGES: Final = _METER.create_gauge(
+    "sluice_outbox_size_messages",
+    description="Messages that are committed and not yet at the broker, counted up to a limit.",
+)
+PUBLISHED_MESSAGES: Final = _METER.create_counter(
+    "sluice_published_messages", description="Messages that the broker has acknowledged."
+)
+RELEASE_DECISIONS: Final = _METER.create_counter(
+    "sluice_release_decisions",
+    description="Decisions on releasing a billing event, by outcome and, of a refusal, first code.",
+)
+DOCUMENTS: Final = _METER.create_counter(
+    "sluice_documents", description="Documents that reached a status, by kind and status."
+)
+MAILS: Final = _METER.create_counter("sluice_mails", description="Mails, by outcome (sent, failed, retried).")
 
 
 def configure_metrics(service: str, instance: str) -> MeterProvider:

@@ -5,11 +5,11 @@ attributes in ALLOWED_ATTRIBUTES leave the process: ids, counts and states, neve
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -61,8 +61,7 @@ _Link = tuple[str | None, Mapping[str, AttributeValue]]
 """The trace context of a message, if it has one, and what the link says."""
 
 
-@dataclass(frozen=True, slots=True)
-class MessageLink:
+class MessageLink(NamedTuple):
     """A message that a span is about: its id and the trace it belongs to (`traceparent`), if any."""
 
     message_id: str
@@ -143,11 +142,22 @@ def process_span(
 
 
 @contextmanager
-def send_span(topic: str, messages: Sequence[MessageLink]) -> Iterator[trace.Span]:
-    """One `send {topic}` span around sending messages, with a link to the trace that made each of them.
+def send_spans(messages: Iterable[tuple[str, MessageLink]]) -> Iterator[None]:
+    """A `send {topic}` span for each topic around sending these messages, with a link to the trace of each of them.
 
     The messages keep their own trace context: whoever reads them continues their story, not the relay's.
     """
+    by_topic = dict[str, list[MessageLink]]()
+    for topic, message in messages:
+        by_topic.setdefault(topic, []).append(message)
+    with ExitStack() as spans:
+        for topic, sent in by_topic.items():
+            spans.enter_context(_send_span(topic, sent))
+        yield
+
+
+@contextmanager
+def _send_span(topic: str, messages: Sequence[MessageLink]) -> Iterator[None]:
     attributes = _batch_attributes("send", topic, len(messages))
     with _span(f"send {topic}", SpanKind.PRODUCER, attributes) as span:
         if span.is_recording():
@@ -155,7 +165,7 @@ def send_span(topic: str, messages: Sequence[MessageLink]) -> Iterator[trace.Spa
                 (message.traceparent, {"messaging.message.id": message.message_id}) for message in messages
             )
             _link(span, links, len(messages))
-        yield span
+        yield
 
 
 def _record_link(record: "ConsumerRecord[bytes, bytes]") -> _Link:
@@ -184,6 +194,7 @@ def _link(span: trace.Span, links: Iterable[_Link], message_count: int) -> None:
 def _span(name: str, kind: SpanKind, attributes: Mapping[str, AttributeValue]) -> Iterator[trace.Span]:
     with _TRACER.start_as_current_span(
         name,
+        context=Context(),  # a story of its own: what it handles, and what goes on beside it, have theirs
         kind=kind,
         attributes=attributes,
         record_exception=False,

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaTimeoutError
 from shared.contracts import catalogue
 from shared.database.database import Database
 from shared.database.unit_of_work import MESSAGE_BYTES_MAX, Cause, MessageTooLargeError, UnitOfWork
-from shared.messaging.relay import Relay
+from shared.messaging.relay import Relay, measure_outbox
 from sluice.infrastructure.choose import Broker
 from support.topics import Topics
 from support.waiting import wait_until
@@ -282,3 +282,16 @@ async def test_a_message_that_no_topic_carries_is_refused_before_the_commit(stor
     async with store.transaction() as work:
         with pytest.raises(MessageTooLargeError):
             work.publish(HOLD, "BE-1", {"billing_event_id": "x" * MESSAGE_BYTES_MAX})
+
+
+async def test_what_waits_is_told_to_the_metrics(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, float]] = []
+    monkeypatch.setattr("shared.messaging.relay.metrics.set_outbox", lambda *figures: told.append(figures))
+    await measure_outbox(store)
+    await publish(store, ["BE-1", "BE-2", "BE-1"])
+    await store.pool.execute("update outbox set occurred_at = now() - interval '90 seconds'")
+    await measure_outbox(store)
+    nothing, (size_messages, oldest_age_seconds) = told
+    assert nothing == (0, 0.0)
+    assert size_messages == 3
+    assert 90 <= oldest_age_seconds < 150

@@ -17,7 +17,7 @@ from shared.telemetry.traces import (
     current_traceparent,
     message_traceparent,
     process_span,
-    send_span,
+    send_spans,
 )
 from unit.shared.http.sample import CANARY, Issuer, client_of, failing_router, sample_application
 
@@ -124,9 +124,15 @@ def test_a_batch_that_fails_says_so_without_words(spans: InMemorySpanExporter) -
 
 
 def test_a_send_is_linked_to_what_made_the_messages(spans: InMemorySpanExporter) -> None:
-    with send_span("release.events", [MessageLink("M-1", traceparent(7)), MessageLink("M-2", None)]):
+    messages = [
+        ("release.events", MessageLink("M-1", traceparent(7))),
+        ("notifier.events", MessageLink("M-3", traceparent(8))),
+        ("release.events", MessageLink("M-2", None)),
+    ]
+    with send_spans(messages):
         pass
-    (span,) = spans.get_finished_spans()
+    other, span = spans.get_finished_spans()
+    assert (other.name, other.parent, span.parent) == ("send notifier.events", None, None)
     assert (span.name, span.kind) == ("send release.events", SpanKind.PRODUCER)
     assert [(link.context.span_id, link.attributes) for link in span.links] == [
         (7, {"messaging.message.id": "M-1"})

@@ -41,6 +41,7 @@ class Outgoing:
     type: str
     id: str
     body: Mapping[str, Any] | bytes
+    traceparent: str | None = None
 
     def value(self) -> bytes:
         """What goes into the record."""
@@ -57,6 +58,8 @@ class Outgoing:
             "ce_time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
             "content-type": "application/json",
         }
+        if self.traceparent is not None:
+            attributes["traceparent"] = self.traceparent
         return [(name, value.encode()) for name, value in attributes.items()]
 
 
