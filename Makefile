@@ -29,6 +29,10 @@ lock: setup ## Write requirements/*.txt anew after a change of dependencies; `ma
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements/all.txt \
 		shared/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml \
 		--group pyproject.toml:dev --group pyproject.toml:build --group deploy/local/pyproject.toml:dev
+	$(COMPILE) --constraint requirements/all.txt --output-file requirements/services.txt \
+		shared/pyproject.toml services/*/pyproject.toml --group pyproject.toml:build
+	$(COMPILE) --constraint requirements/all.txt --output-file requirements/command.txt \
+		shared/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml --group pyproject.toml:build
 	echo uv | $(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements/uv.txt -
 	@! grep -nE '://|--(extra-)?index-url|--find-links' requirements/*.txt
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -111,6 +112,30 @@ def test_a_wrong_setting_is_named(
     (sentence,) = refused(module, **{name: value})
     assert sentence.startswith(f"The setting {name} is wrong: ")
     assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize("module", ENVIRONMENTS)
+def test_a_setting_may_stand_in_a_file(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (ENVIRONMENTS[module] | {"OIDC_AUDIENCE": "from the file"}).items():
+        (tmp_path / name).write_text(f"{value}\n", encoding="utf-8")
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    assert read_settings(SETTINGS[module]).oidc_audience == "from the file"
+    monkeypatch.setenv("OIDC_AUDIENCE", "from the environment")
+    settings = read_settings(SETTINGS[module])
+    assert settings.oidc_audience == "from the environment"
+    assert settings.database_url.get_secret_value() == COMMON["DATABASE_URL"]
+
+
+@pytest.mark.parametrize("module", ENVIRONMENTS)
+def test_a_wrong_setting_in_a_file_is_named(
+    refused: Callable[..., list[str]], module: str, tmp_path: Path
+) -> None:
+    (tmp_path / "DATABASE_URL").write_text(f"mysql://sluice:{SECRET}@127.0.0.1/none", encoding="utf-8")
+    (sentence,) = refused(module, SECRETS_DIR=str(tmp_path), DATABASE_URL=None)
+    assert sentence.startswith("The setting DATABASE_URL is wrong: ")
+    (sentence,) = refused(module, SECRETS_DIR=str(tmp_path / "nowhere"))
+    assert sentence == "The setting SECRETS_DIR is wrong: is not a folder."
 
 
 @pytest.mark.parametrize("module", ENVIRONMENTS)

@@ -1,5 +1,6 @@
 """Settings that every service takes from its environment (contract.md section 4)."""
 
+import os
 import re
 import socket
 import sys
@@ -132,10 +133,23 @@ class ServiceSettings(BaseSettings):
         return ZoneInfo(self.business_timezone)
 
 
+def secrets_folder() -> Path | None:
+    """Where settings may stand in files, as containers are given their secrets; None where nothing is said."""
+    folder = os.environ.get("SECRETS_DIR")
+    return None if folder is None else Path(folder)
+
+
 def read_settings(settings: type[Settings]) -> Settings:
-    """Read the environment, or end the process with exit code 2 and a sentence for each wrong or missing setting."""
+    """Read the environment, or end the process with exit code 2 and a sentence for each wrong or missing setting.
+
+    A setting may also stand in a file of its name in the folder SECRETS_DIR; the environment goes before it.
+    """
+    folder = secrets_folder()
+    if folder is not None and not folder.is_dir():
+        sys.stderr.write("The setting SECRETS_DIR is wrong: is not a folder.\n")
+        sys.exit(2)
     try:
-        return settings()
+        return settings(_secrets_dir=folder)
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"]).upper()

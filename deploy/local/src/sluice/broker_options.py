@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from shared.kafka_options import client_options
-from shared.settings import ServiceSettings
+from shared.settings import ServiceSettings, secrets_folder
 
 
 def broker_options(bootstrap_servers: str) -> dict[str, Any]:
@@ -16,5 +16,6 @@ def broker_options(bootstrap_servers: str) -> dict[str, Any]:
         database_url=SecretStr("postgresql://none"),
         oidc_issuer="http://none",
         http_port=0,
+        _secrets_dir=secrets_folder(),
     )
     return client_options(settings)

@@ -15,6 +15,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "demo": "demo",
     "migrate": "migrate",
     "topics": "topics",
+    "acls": "acls",
     "token": "token",
     "release": "release",
     "explain": "explain",

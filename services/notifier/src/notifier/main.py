@@ -9,7 +9,7 @@ from notifier.consumers import dead_letters_line, facts_line
 from notifier.domain.notifications import Person
 from notifier.handlers.alert_feed import LOOK_SECONDS, AlertFeed
 from notifier.handlers.pruning import prune
-from notifier.handlers.sending import SENDERS, MailSender
+from notifier.handlers.sending import MAIL_OUTCOMES, SENDERS, MailSender
 from notifier.handlers.telling import Audiences
 from notifier.mail.rendering import Renderer
 from notifier.mail.server import MailConnection
@@ -17,6 +17,7 @@ from notifier.settings import Settings
 from shared.database.database import Database
 from shared.service import Compose, Parts, run_service
 from shared.settings import read_settings
+from shared.telemetry import metrics
 from shared.workers import Worker
 
 NAME = "notifier"
@@ -46,6 +47,8 @@ def compose(settings: Settings) -> Compose:
     """How the notifier is made of its parts."""
 
     def parts(database: Database) -> Parts:
+        for outcome in MAIL_OUTCOMES:
+            metrics.count_mails(outcome, 0)
         audiences = audiences_of(settings)
         renderer = Renderer(settings.public_url, settings.support_contact)
         feed = AlertFeed(database)

@@ -91,6 +91,7 @@ class BatchProcessor:
         self._guard = guard or LineGuard()
         self._failures = 0
         self.last_taken_at = time.monotonic()
+        metrics.begin_line(line.name)
 
     @property
     def is_paused(self) -> bool:

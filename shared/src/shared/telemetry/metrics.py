@@ -82,6 +82,10 @@ RELEASE_DECISIONS: Final = _METER.create_counter(
 DOCUMENTS: Final = _METER.create_counter(
     "sluice_documents", description="Documents that reached a status, by kind and status."
 )
+BOOK_DIFFERENCES: Final = _METER.create_gauge(
+    "sluice_book_differences",
+    description="Differences that the last look at the books has found, by check.",
+)
 MAILS: Final = _METER.create_counter("sluice_mails", description="Mails, by outcome (sent, failed, retried).")
 
 
@@ -98,6 +102,12 @@ def configure_metrics(service: str, instance: str) -> MeterProvider:
 def metrics_page() -> tuple[bytes, str]:
     """All metrics in the Prometheus text format, and its content type."""
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+
+
+def begin_line(line: str) -> None:
+    """A line has begun: its counters are there from 0 on, or nobody would see the first thing that they count."""
+    for counter in (INBOX_DUPLICATES, DEAD_LETTERS, BATCHES_NOT_TAKEN, LINE_PAUSES):
+        counter.add(0, {"line": line})
 
 
 def set_lag(line: str, lag_records: int) -> None:
@@ -147,6 +157,11 @@ def count_release_decision(outcome: str, code: str | None = None, count: int = 1
 def count_documents(kind: str, status: str, count: int = 1) -> None:
     """Documents that reached a status."""
     DOCUMENTS.add(count, {"kind": kind, "status": status})
+
+
+def set_book_differences(check: str, count: int) -> None:
+    """How many differences a check of the books has found."""
+    BOOK_DIFFERENCES.set(count, {"check": check})
 
 
 def count_mails(outcome: str, count: int = 1) -> None:

@@ -9,7 +9,17 @@ from shared.telemetry import metrics
 from support.telemetry import measure
 from unit.shared.http.sample import Issuer, client_of, sample_application
 
-UNITS = {"records", "messages", "seconds", "batches", "pauses", "decisions", "documents", "mails"}
+UNITS = {
+    "records",
+    "messages",
+    "seconds",
+    "batches",
+    "pauses",
+    "decisions",
+    "documents",
+    "mails",
+    "differences",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +47,10 @@ def value(name: str, **labels: str) -> float:
 def test_gauges_show_the_last_value() -> None:
     metrics.set_lag("psa", 12)
     metrics.set_outbox(3, 1.5)
+    metrics.set_book_differences("numbers", 3)
     assert value("sluice_consumer_lag_records", line="psa") == 12
     assert value("sluice_outbox_size_messages") == 3
+    assert value("sluice_book_differences", check="numbers") == 3
     assert value("sluice_outbox_oldest_age_seconds") == 1.5
 
 
@@ -73,6 +85,18 @@ def test_counters_add_up() -> None:
     assert growth("sluice_batch_duration_seconds_count", line="commands") == 2
     assert growth("sluice_batch_duration_seconds_bucket", line="commands", le="0.025") == 2
     assert growth("sluice_batch_duration_seconds_bucket", line="commands", le="0.01") == 0
+
+
+def test_the_counters_of_a_line_are_there_before_they_count() -> None:
+    metrics.begin_line("early")
+    for name in ("dead_letter_records", "inbox_duplicate_messages", "not_taken_batches", "line_pauses"):
+        assert f'sluice_{name}_total{{line="early"}} 0.0' in page()
+
+
+def test_every_metric_says_what_it_is() -> None:
+    metrics.set_lag("psa", 1)
+    undescribed = [line for line in page().splitlines() if re.fullmatch(r"# HELP sluice_\S+ *", line)]
+    assert undescribed == []
 
 
 def test_every_name_ends_with_its_unit() -> None:

@@ -12,7 +12,7 @@ from sluice.client import DataOption
 from sluice.console import EXIT_USAGE, JsonOption, answer_json, answer_table, answer_text, fail, say
 from sluice.dead_letters import DeadLetter, DeadLetterError, Place, read_dead_letters, replay
 from sluice.infrastructure.blocking import run_blocking
-from sluice.services import service_named
+from sluice.services import SERVICES, service_named
 from sluice.state import StateError, state_of
 
 app = typer.Typer(
@@ -29,14 +29,19 @@ LimitOption = Annotated[
 
 @app.command("list")
 def list_letters(
-    service: ServiceArgument, limit: LimitOption = 1_000, data: DataOption = None, as_json: JsonOption = False
+    service: Annotated[str | None, typer.Argument(help="Only this service's.")] = None,
+    limit: LimitOption = 1_000,
+    data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """List a service's dead letters, the oldest first."""
-    rows = [letter.outline() for letter in _read(service, data, limit)]
+    """List the dead letters of a service, or of all of them, the oldest first."""
+    names = [each.name for each in SERVICES] if service is None else [service]
+    rows = [{"service": name, **letter.outline()} for name in names for letter in _read(name, data, limit)]
+    rows.sort(key=lambda row: row["time"] or "")
     if as_json:
         answer_json({"items": rows})
     else:
-        answer_table(["place", "time", "topic", "key", "reason", "size_bytes"], rows)
+        answer_table(["service", "place", "time", "topic", "key", "reason", "size_bytes"], rows)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from accounting_connector.store import reconciliation
 from shared.database.database import Database
 from shared.database.unit_of_work import UnitOfWork
 from shared.ids import derived_id
+from shared.telemetry import metrics
 
 
 async def reconcile(database: Database) -> dict[str, Any]:
@@ -24,6 +25,8 @@ async def reconcile(database: Database) -> dict[str, Any]:
         {"check": check, "balanced": not differences, "differences": differences}
         for check, differences in found.items()
     ]
+    for check, differences in found.items():
+        metrics.set_book_differences(check, len(differences))
     unbalanced = [check for check in checks if not check["balanced"]]
     if unbalanced:
         await database.run(lambda work: _publish(work, unbalanced))

@@ -36,6 +36,9 @@ LEASE_SECONDS: Final = SEND_SECONDS_MAX + 10
 STOP_SECONDS_MAX: Final = 5.0
 """How long a mail that is under way may take when the service stops."""
 
+MAIL_OUTCOMES: Final = ("sent", "retried", "failed")
+"""What the metrics count."""
+
 SENT: Final = "notifier.notification.sent.v1"
 FAILED: Final = "notifier.notification.failed.v1"
 

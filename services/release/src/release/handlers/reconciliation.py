@@ -15,6 +15,7 @@ from shared.database.database import Database
 from shared.database.unit_of_work import UnitOfWork
 from shared.ids import new_id
 from shared.money import format_number
+from shared.telemetry import metrics
 
 CHECK_SECONDS_MAX: Final = 30
 """A check of the service's own that takes longer is given up, and begun anew when its time comes round."""
@@ -77,6 +78,7 @@ async def tell_differences(work: UnitOfWork, checks: Sequence[Check]) -> None:
             is_complete=len(check.differences) < DIFFERENCES_MAX,
         )
         differences = tuple(each for each in check.differences if subject_of(each) in new)
+        metrics.set_book_differences(check.name, len(check.differences))
         if differences:
             unbalanced.append(check_body(Check(check.name, differences)))
     if not unbalanced:
