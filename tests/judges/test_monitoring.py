@@ -5,11 +5,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from opentelemetry import metrics as api
-from opentelemetry.sdk.metrics import MeterProvider
 
 from judges.monitoring import Asked, alert_rules, panels, read_expression
 from shared.telemetry import metrics
+from support.telemetry import measure
 from unit.shared.http.sample import Issuer, client_of, sample_application
 
 OF_THE_SCRAPE = {"service", "instance", "job"}
@@ -19,8 +18,7 @@ OF_THE_SCRAPE = {"service", "instance", "job"}
 @pytest.fixture(scope="module")
 async def exposed() -> dict[str, set[str]]:
     """The labels of every metric that a service exposes, by the metric's name."""
-    if not isinstance(api.get_meter_provider(), MeterProvider):
-        metrics.configure_metrics("tests", "tests-1")
+    measure()
     metrics.begin_line("psa")
     metrics.set_lag("psa", 1)
     metrics.set_outbox(1, 1.0)
