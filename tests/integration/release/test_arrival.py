@@ -317,6 +317,15 @@ async def test_a_bad_event_is_put_aside_and_the_others_are_taken(release: Releas
     assert words(await release.facts()) == ["registered"]
 
 
+async def test_an_event_that_no_fact_could_tell_is_put_aside(release: ReleaseDriver) -> None:
+    large = [item(f"i{number}", description="x" * 10_000) for number in range(500)]
+    await release.psa(*everything_known(), generated("BE-1", *large), generated("BE-2"))
+    assert words(await release.facts()) == ["registered"]
+    assert await release.dead_letters() == [
+        "the completed billing event is more than one message may tell: divide it"
+    ]
+
+
 async def test_every_decision_is_in_the_history(release: ReleaseDriver) -> None:
     await release.psa(
         *everything_known(), generated(), generated(version=2), deleted(version=3), generated(version=4)

@@ -8,11 +8,12 @@ import asyncpg
 import orjson
 
 from shared.contracts.catalogue import CATALOGUE
+from shared.contracts.decoding import VALUE_BYTES_MAX
 from shared.ids import new_id
 from shared.telemetry.traces import message_traceparent
 
-MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Largest value that the topics carry (contract.md section 1)."""
+MESSAGE_BYTES_MAX: Final = VALUE_BYTES_MAX
+"""Largest message of ours: the topics carry twice as much, but no reader takes a larger one (contract.md section 1)."""
 
 # Copied, which costs a third of what arrays of columns cost; the order of the rows is that of their numbers.
 _MESSAGE_COLUMNS: Final = (
@@ -37,7 +38,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class MessageTooLargeError(ValueError):
-    """A message that no topic would carry: refused before anything is committed."""
+    """A message that no reader would take: refused before anything is committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class UnitOfWork:
         """
         payload = orjson.dumps(body)
         if len(payload) > MESSAGE_BYTES_MAX:
-            raise MessageTooLargeError(f"{message_type}: {len(payload)} bytes are more than a topic carries")
+            raise MessageTooLargeError(f"{message_type}: {len(payload)} bytes are more than a reader takes")
         message_id = new_id()
         self._messages.append(
             (

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 from release.domain.completion import complete_event, fill_from_sources, missing_fields
 from release.domain.events import BillingEvent, BillingEventItem, in_order_of_creation
@@ -24,8 +24,10 @@ from release.store.events import StoredEvent
 from release.store.history import HistoryEntry
 from release.store.known_sources import Sources, load_sources
 from shared.contracts.psa import BillingEventDeleted, BillingEventGenerated, GeneratedItem
-from shared.database.unit_of_work import Cause, UnitOfWork
+from shared.database.unit_of_work import Cause, MessageTooLargeError, UnitOfWork
 from shared.messaging.message import Message
+
+_TOO_LARGE: Final = "the completed billing event is more than one message may tell: divide it"
 
 
 async def take_billing_events(
@@ -46,7 +48,7 @@ async def take_billing_events(
     batch = await _load(work, relevant, list(generated.values()), company_source)
     for message in relevant:
         if sent := generated.get(id(message)):
-            _take_generated(work, batch, sent, message.cause)
+            _take_generated(work, batch, sent, message)
         else:
             _take_deleted(work, batch, message.body, message.cause)
     return await _save(work, batch)
@@ -137,8 +139,8 @@ async def _load(
     )
 
 
-def _take_generated(work: UnitOfWork, batch: _Batch, sent: BillingEvent, cause: Cause) -> None:
-    billing_event_id = sent.billing_event_id
+def _take_generated(work: UnitOfWork, batch: _Batch, sent: BillingEvent, message: Message) -> None:
+    billing_event_id, cause = sent.billing_event_id, message.cause
     match take_generated(batch.state_of(billing_event_id), sent):
         case ChangeRefused(reason):
             stored = batch.stored.get(billing_event_id)
@@ -151,13 +153,17 @@ def _take_generated(work: UnitOfWork, batch: _Batch, sent: BillingEvent, cause: 
             known = batch.stored.get(billing_event_id)
             stored = replace(known, event=event) if known is not None else StoredEvent(event)
             stored = complete_change(stored, batch.sources, batch.company_source)
+            what: Literal["registered", "changed"] = "registered" if known is None else "changed"
+            try:
+                publish_billing_event(work, what, stored, cause)
+            except MessageTooLargeError:
+                work.reject(message, _TOO_LARGE, [{"field": "items", "message": _TOO_LARGE}])
+                return
             batch.stored[billing_event_id] = stored
             if known is None:
                 batch.new_ids[billing_event_id] = None
             elif billing_event_id not in batch.new_ids:
                 batch.changed_ids[billing_event_id] = None
-            what: Literal["registered", "changed"] = "registered" if known is None else "changed"
-            publish_billing_event(work, what, stored, cause)
             batch.note(billing_event_id, what, cause, version=sent.version, stage=stored.stage.value)
         case Ignored():
             pass
