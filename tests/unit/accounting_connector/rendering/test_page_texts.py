@@ -1,12 +1,15 @@
 """Texts and numbers as the pages show them."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from accounting_connector.domain.companies import Address
+from accounting_connector.domain.documents import DocumentStatus
 from accounting_connector.rendering.fonts import displayable
 from accounting_connector.rendering.page_texts import page_data, set_text
-from judges.documents import line, rendering
+from judges.documents import CREDIT_NOTE, buyer, line, rendering
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,8 @@ def test_numbers_of_a_column_are_equally_wide() -> None:
     data = page_data(rendering(line("1.00"), line("-1234567.50", "10.25"), line("0.123456", "100")))
     lines = data["lines"]
     assert isinstance(lines, list)
-    for column in zip(*(each["numbers"] for each in lines), strict=True):
+    rows = [each["numbers"].split("\u2003\u2002") for each in lines]
+    for column in zip(*rows, strict=True):
         widths = {
             (
                 sum(c.isdigit() or c in "\u2007\N{MINUS SIGN}" for c in number),
@@ -74,29 +78,65 @@ def test_numbers_of_a_column_are_equally_wide() -> None:
         "\N{MINUS SIGN}12,654,315.88",
         "\N{MINUS SIGN}12,654,303.53",
     ]
-    assert [each["numbers"][1].strip("\u2007\u2008") for each in lines] == [
+    assert [row[1].strip("\u2007\u2008") for row in rows] == [
         "1.00",
         "\N{MINUS SIGN}1,234,567.50",
         "0.123456",
     ]
 
 
-def test_a_long_or_right_to_left_product_stands_below_its_numbers() -> None:
+def test_a_long_product_stands_below_its_numbers_and_a_long_text_from_right_to_left_apart() -> None:
     data = page_data(
-        rendering(line(), line(product="p " * 30), line(product="ייעוץ"), line(product="咨" * 21))
+        rendering(
+            line(),
+            line(product="p " * 30),
+            line(product="ייעוץ", description="גשר"),
+            line(product="咨" * 21, description="גשר " * 20),
+        )
     )
     lines = data["lines"]
     assert isinstance(lines, list)
-    assert [each["product"] for each in lines] == ["Consulting", "", "", ""]
-    assert lines[0]["below"] == ["Survey day"]
-    assert lines[1]["below"] == ["p " * 30, "Survey day"]
-    assert lines[2]["below"] == [{"rtl": "ייעוץ"}, "Survey day"]
+    assert [each["product"] for each in lines] == ["Consulting", "", {"rtl": "ייעוץ"}, ""]
+    assert [each["below"] for each in lines] == [
+        ["Survey day"],
+        ["p " * 30, "Survey day"],
+        [{"rtl": "גשר"}],
+        ["咨" * 20 + "\u200b咨"],
+    ]
+    assert [each["paragraphs"] for each in lines] == [[], [], [], [{"rtl": "גשר " * 20}]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows_below"),
+    [
+        ({}, 0),
+        ({"account": buyer(tax_id=None)}, 1),
+        ({"engagement": None, "customer_reference": None}, 0),
+        ({"account": buyer(address=Address(country="GB"), tax_id=None)}, 4),
+        ({"account": buyer(name="n" * 43)}, None),
+        ({"account": buyer(address=Address(line1="港" * 22, country="GB"))}, None),
+        ({"customer_reference": "r" * 31}, None),
+    ],
+)
+def test_rows_are_counted_where_every_text_fits_on_one(
+    changes: dict[str, Any], rows_below: int | None
+) -> None:
+    assert page_data(rendering(**changes))["rows_below"] == rows_below
+
+
+def test_an_invoice_asks_to_be_quoted_and_nothing_else_does() -> None:
+    asks = "Please quote SIN-2026-000123 when paying."
+    assert page_data(rendering())["terms"] == ["Payable within 30 days, by 20 December 2026.", asks]
+    for changes in ({"kind": CREDIT_NOTE}, {"status": DocumentStatus.DRAFT}):
+        terms = page_data(rendering(**changes))["terms"]
+        assert isinstance(terms, list)
+        assert asks not in terms
 
 
 def test_many_billing_events_are_counted() -> None:
     facts = page_data(rendering(billing_event_ids=tuple(f"BE-{place}" for place in range(6))))["facts"]
     assert isinstance(facts, list)
-    assert ["Billing events", "6"] in facts
+    assert ("Billing events", "6") in facts
 
 
 def test_a_description_that_says_nothing_new_is_left_out() -> None:

@@ -16,7 +16,7 @@ from accounting_connector.rendering.pdf import pdf_of
 from accounting_connector.rendering.ubl import ubl_of
 from judges.documents import CASES, CREDIT_NOTE, EXEMPT, buyer, line, rendering
 
-_BLANKS = {ord(blank): " " for blank in "\u2007\u2008\u00a0\u200b"}
+_BLANKS = {ord(blank): " " for blank in "\u2002\u2003\u2007\u2008\u00a0\u200b"}
 
 
 def opened(made: Rendering) -> pypdf.PdfReader:
@@ -48,10 +48,11 @@ def test_an_invoice_shows_everything_that_a_reader_needs() -> None:
         "1 Consulting 7.5 1,100.25 20 % 8,251.88",
         "3 \N{MINUS SIGN}0.333333 0 % \N{MINUS SIGN}1.00",
         "8,250.88",
-        "Standard rate \N{EN DASH} 20 % of 8,251.88 1,650.38",
-        "Article 132(1)(i) of the VAT directive \N{EN DASH} 0 % of \N{MINUS SIGN}1.00 0.00",
+        "Tax Taxable Amount",
+        "Standard rate 20 % 8,251.88 1,650.38",
+        "Exempt from tax 0 % \N{MINUS SIGN}1.00 0.00 Article 132(1)(i) of the VAT directive",
         "Total to pay GBP 9,901.26",
-        "Payable within 30 days, by 20 December 2026.",
+        "Terms Payable within 30 days, by 20 December 2026. Please quote SIN-2026-000123 when paying.",
         "Page 1 of 1",
     ):
         assert words in page
@@ -96,6 +97,26 @@ def test_sums_are_carried_from_page_to_page() -> None:
     assert count + last.count("Survey day") == 80
     assert "800.80" in last
     assert f"Page {len(between) + 2} of {len(between) + 2}" in last
+
+
+@pytest.mark.parametrize("count", range(17, 23))
+def test_totals_never_stand_alone_on_a_page(count: int) -> None:
+    shown = pages(rendering(*(line() for _ in range(count))))
+    assert "Survey day" in shown[-1]
+    assert "Total to pay" in shown[-1]
+
+
+def test_amounts_too_wide_for_a_row_are_whole() -> None:
+    (page,) = pages(rendering(line("499999999999999.99")))
+    assert "Standard rate 20 % 499,999,999,999,999.99 100,000,000,000,000.00" in page
+    assert "Total to pay GBP 599,999,999,999,999.99" in page
+
+
+def test_long_names_and_references_are_whole() -> None:
+    name, reference = "Harbour " * 30, "framework agreement " * 8
+    (page,) = pages(rendering(account=buyer(name=name), customer_reference=reference))
+    assert name.strip() in page
+    assert f"Your reference {reference.strip()}" in page
 
 
 def test_a_text_longer_than_a_page_goes_on() -> None:

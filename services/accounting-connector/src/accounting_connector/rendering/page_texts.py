@@ -5,9 +5,9 @@ A text is a string, or `{"rtl": string}` where it is read from right to left.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from iso3166 import countries_by_alpha2
 
@@ -37,16 +37,32 @@ _CATEGORIES: Final = {
     "M": "IPSI",
     "O": "Not subject to tax",
 }
+_COUNTRIES: Final = {"GB": "United Kingdom", "US": "United States", "XI": "Northern Ireland", "XK": "Kosovo"}
+"""Where the name in ISO 3166 is not the one that is used, or the code is not in it."""
+
 _NUMBERS_SHOWN_MAX: Final = 5
 """More billing events than these are counted, not named."""
 
 _PRODUCT_COLUMNS_MAX: Final = 40
 """A longer name of a product does not stand beside the numbers, but below them."""
 
+_CUSTOMER_COLUMNS_MAX: Final = 42
+_FACT_COLUMNS_MAX: Final = 44
+"""As much of a customer, and of a fact with its label, as stands on one row."""
+
+_TAX_COLUMNS_MAX: Final = 46
+"""As much of a tax with its numbers as stands on one row."""
+
+_PARAGRAPH_COLUMNS_MIN: Final = 60
+"""A longer text from right to left is a paragraph of its own."""
+
 _UNDIVIDED_LENGTH_MAX: Final = 600
 """A line with more text than this may go on on the next page."""
 
 _ZERO_WIDTH_SPACE: Final = "\u200b"
+_GAP: Final = "\u2003\u2002"
+"""Between two columns of numbers: an em and an en, so that the numbers of a line are one text."""
+
 _FIGURE_SPACE: Final = "\u2007"
 _PUNCTUATION_SPACE: Final = "\u2008"
 _LONG_WORD: Final = re.compile(r"([^\s\u200b]{20})(?=[^\s\u200b])")
@@ -54,27 +70,37 @@ _RIGHT_TO_LEFT: Final = frozenset({"R", "AL"})
 _STRONG: Final = frozenset({"L", *_RIGHT_TO_LEFT})
 
 
-def page_data(rendering: Rendering) -> Data:
-    """All that the template places, JSON through and through; amounts as they are read, in the document's currency."""
-    company = rendering.seller
+def page_data(rendering: Rendering, attachment: Data | None = None) -> Data:
+    """All that the template places, JSON through and through; amounts as they are read, in the document's currency.
+
+    `attachment` is the file that travels with the pages: its `name` and `content`.
+    """
+    currency = rendering.currency
+    buyer, facts = _party(rendering.buyer), [(label, set_text(value)) for label, value in _facts(rendering)]
+    numbers = _line_numbers(rendering)
+    taxes = _tax_numbers(rendering)
     return {
         "fonts": [font.family for font in FONTS],
         "title": _TITLES[rendering.kind],
         "number": rendering.number,
         "draft": rendering.is_draft,
-        "currency": rendering.currency,
-        "seller": _party(company),
-        "buyer": _party(rendering.buyer),
-        "facts": [[label, set_text(value)] for label, value in _facts(rendering)],
-        "lines": list(_lines(rendering)),
-        "taxes": [_tax(tax, rendering.currency) for tax in rendering.taxes],
-        "total_net": _amount(rendering.total_net, rendering.currency),
-        "total_tax": _amount(rendering.total_tax, rendering.currency),
-        "total_gross": _amount(rendering.total_gross, rendering.currency),
+        "currency": currency,
+        "seller": _party(rendering.seller),
+        "buyer": buyer,
+        "facts": facts,
+        "rows_below": _rows_below(buyer, facts),
+        "gap": _GAP,
+        "columns": _heads(("Quantity", "Unit price", "Tax", f"Amount {currency}"), numbers),
+        "lines": list(_lines(rendering, numbers)),
+        "tax_columns": _heads(("Taxable", "Amount"), taxes),
+        "taxes": [_tax(tax, _GAP.join(columns)) for tax, columns in zip(rendering.taxes, taxes, strict=True)],
+        "total_net": _amount(rendering.total_net, currency),
+        "total_gross": _amount(rendering.total_gross, currency),
         "total_label": "Total credited"
         if rendering.kind is DocumentKind.SALES_CREDIT_NOTE
         else "Total to pay",
-        "payment_terms": rendering.payment_terms,
+        "terms": list(_terms(rendering)),
+        "attachment": attachment,
     }
 
 
@@ -99,9 +125,16 @@ def _party(party: Party) -> Data:
 
 def _address_lines(address: Address) -> Iterator[str]:
     town = " ".join(part for part in (address.postcode, address.city) if part)
-    country = countries_by_alpha2.get(address.country or "")
-    name = country.apolitical_name if country else address.country
-    yield from (line for line in (address.line1, address.line2, town, address.region, name) if line)
+    yield from (
+        line for line in (address.line1, address.line2, town, address.region, _country(address)) if line
+    )
+
+
+def _country(address: Address) -> str | None:
+    """The name of the country as letters are addressed to it."""
+    code = address.country or ""
+    country = countries_by_alpha2.get(code)
+    return _COUNTRIES.get(code) or (country.apolitical_name if country else address.country)
 
 
 def _facts(rendering: Rendering) -> Iterator[tuple[str, str]]:
@@ -123,37 +156,88 @@ def _facts(rendering: Rendering) -> Iterator[tuple[str, str]]:
         yield "Billing event" if len(ids) == 1 else "Billing events", ", ".join(ids)
 
 
-def _lines(rendering: Rendering) -> Iterator[Data]:
-    """Each line with the sum of the amounts so far; its numbers are filled up to the width of their columns."""
+def _terms(rendering: Rendering) -> Iterator[str]:
+    yield rendering.payment_terms
+    if rendering.kind is DocumentKind.SALES_INVOICE and not rendering.is_draft:
+        yield f"Please quote {rendering.number} when paying."
+
+
+def _rows_below(customer: Mapping[str, Any], facts: Sequence[tuple[str, Text]]) -> int | None:
+    """By how many rows the facts are longer than the customer's address; None where a text may not fit on one row."""
+    address = [customer["name"], *customer["address"]]
+    if any(_columns_of(text) > _CUSTOMER_COLUMNS_MAX for text in address) or any(
+        _columns_of(label) + _columns_of(text) > _FACT_COLUMNS_MAX for label, text in facts
+    ):
+        return None
+    return max(0, len(facts) - len(address) - 1 - (customer["tax_id"] is not None))
+
+
+def _line_numbers(rendering: Rendering) -> list[tuple[str, ...]]:
+    """Of each line quantity, unit price, tax rate and amount, filled up to the width of their columns."""
+    currency, lines = rendering.currency, rendering.lines
+    return list(
+        zip(
+            _column((_number(line.quantity) for line in lines), digits_min=6),
+            _column((_unit_price(line, currency) for line in lines), digits_min=6),
+            _column((f"{_number(line.tax_rate)} %" for line in lines), digits_min=2),
+            _column((_amount(line.amount, currency) for line in lines), digits_min=8),
+            strict=True,
+        )
+    )
+
+
+def _tax_numbers(rendering: Rendering) -> list[tuple[str, ...]]:
+    """Of each tax the taxable amount and the tax, filled up to the width of their columns."""
+    currency, taxes = rendering.currency, rendering.taxes
+    return list(
+        zip(
+            _column((_amount(tax.taxable, currency) for tax in taxes), digits_min=6),
+            _column((_amount(tax.tax, currency) for tax in taxes), digits_min=6),
+            strict=True,
+        )
+    )
+
+
+def _heads(names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> list[tuple[str, str]]:
+    """The names of columns, each with a number as wide as the column."""
+    return list(zip(names, rows[0], strict=True))
+
+
+def _lines(rendering: Rendering, numbers: Sequence[tuple[str, ...]]) -> Iterator[Data]:
+    """Each line with its numbers, and the sum of the amounts so far."""
     currency, lines = rendering.currency, rendering.lines
     categories = {tax.category for tax in rendering.taxes}
     named = categories - {"S"} if len(categories) > 1 else frozenset[str]()
     places = _column(map(str, range(1, len(lines) + 1)), digits_min=2)
-    columns = zip(
-        _column((_number(line.quantity) for line in lines), digits_min=6),
-        _column((_unit_price(line, currency) for line in lines), digits_min=6),
-        _column((f"{_number(line.tax_rate)} %" for line in lines), digits_min=2),
-        _column((_amount(line.amount, currency) for line in lines), digits_min=8),
-        strict=True,
-    )
     carried = ZERO
-    for line, place, numbers in zip(lines, places, columns, strict=True):
+    for line, place, columns in zip(lines, places, numbers, strict=True):
         carried = exact_sum((carried, line.amount))
         category = _CATEGORIES.get(line.tax_category, line.tax_category) if line.tax_category in named else ""
         product, description = set_text(line.product), set_text(_description(line, category))
-        stands_beside = isinstance(product, str) and _columns_of(product) <= _PRODUCT_COLUMNS_MAX
+        stands_beside = _columns_of(product) <= _PRODUCT_COLUMNS_MAX
+        texts = [text for text in ("" if stands_beside else product, description) if text]
         yield {
             "place": place,
             "product": product if stands_beside else "",
-            "below": [text for text in ("" if stands_beside else product, description) if text],
+            "below": [text for text in texts if not _is_paragraph(text)],
+            "paragraphs": [text for text in texts if _is_paragraph(text)],
             "is_long": len(line.product) + len(line.description) > _UNDIVIDED_LENGTH_MAX,
-            "numbers": numbers,
+            "numbers": _GAP.join(columns),
             "carried": _amount(carried, currency),
         }
 
 
-def _columns_of(text: str) -> int:
+def _is_paragraph(text: Text) -> bool:
+    """Whether a text has to be set apart: it is read from right to left and may need several rows."""
+    return not isinstance(text, str) and _columns_of(text) >= _PARAGRAPH_COLUMNS_MIN
+
+
+def _columns_of(text: Text) -> int:
     """How wide a text is, roughly, in Latin characters."""
+    if not isinstance(text, str):
+        text = text["rtl"]
+    if text.isascii():
+        return len(text)
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
@@ -175,13 +259,14 @@ def _column(numbers: Iterable[str], *, digits_min: int) -> list[str]:
     ]
 
 
-def _tax(tax: TaxTotal, currency: str) -> Data:
-    category = _CATEGORIES.get(tax.category, tax.category)
+def _tax(tax: TaxTotal, numbers: str) -> Data:
+    """A tax with its numbers; `stands_alone`: they do not fit beside its name."""
+    name = f"{_CATEGORIES.get(tax.category, tax.category)} {_number(tax.rate)} %"
     return {
-        "category": set_text(f"{category}: {tax.reason}" if tax.reason else category),
-        "rate": f"{_number(tax.rate)} %",
-        "taxable": _amount(tax.taxable, currency),
-        "tax": _amount(tax.tax, currency),
+        "name": name,
+        "below": [set_text(tax.reason)] if tax.reason else [],
+        "numbers": numbers,
+        "stands_alone": _columns_of(name) + _columns_of(numbers) > _TAX_COLUMNS_MAX,
     }
 
 

@@ -1,7 +1,8 @@
 """A document as PDF/A-3b, set by Typst (domain.md section 4, "PDF").
 
-Input reaches the template as JSON data only: no markup is ever built from it. The template reads no files and has no
-network; the fonts come with packages.
+Input reaches the template as JSON data only, in one literal of a source that is otherwise always the same: then Typst
+keeps what it has made of the template, which data beside the source (`sys.inputs`) would have it forget. No markup is
+ever built from input. The template reads no files and has no network; the fonts come with packages.
 """
 
 import datetime
@@ -20,6 +21,10 @@ from accounting_connector.rendering.page_texts import page_data
 from accounting_connector.rendering.ubl import ubl_of
 
 _TEMPLATE: Final = "document.typ"
+_SOURCE: Final = """\
+#import "/{template}": sales-document
+#sales-document(json(bytes("{data}")), many: {many})
+"""
 _LINES_ON_ONE_PAGE_MAX: Final = 24
 """More lines never fit on one page; fewer are tried, since a single page is set twice as fast."""
 
@@ -35,22 +40,19 @@ def pdf_of(rendering: Rendering) -> bytes:
 
     A validated document carries its XML, where it has one (`ubl.ubl_of`); a draft says DRAFT on every page.
     """
-    inputs = {"document": json.dumps(page_data(rendering))}
-    attachment = None if rendering.is_draft else _attachment(rendering)
-    if attachment is not None:
-        inputs["attachment"] = attachment.decode()
-        inputs["attachment_name"] = _ATTACHMENT_NAMES[rendering.kind]
+    data = _literal(json.dumps(page_data(rendering, None if rendering.is_draft else _attachment(rendering))))
     if len(rendering.lines) <= _LINES_ON_ONE_PAGE_MAX:
-        made = _compile(rendering, {**inputs, "pages": "one"})
+        made = _compile(rendering, data, has_many_pages=False)
         if _ONE_PAGE.search(made):
             return made
-    return _compile(rendering, {**inputs, "pages": "many"})
+    return _compile(rendering, data, has_many_pages=True)
 
 
-def _compile(rendering: Rendering, inputs: dict[str, str]) -> bytes:
+def _compile(rendering: Rendering, data: str, *, has_many_pages: bool) -> bytes:
+    source = _SOURCE.format(template=_TEMPLATE, data=data, many=str(has_many_pages).lower())
     made = _compiler().compile(
+        source.encode("ascii"),
         format="pdf",
-        sys_inputs=inputs,
         pdf_standards="a-3b",
         timestamp=datetime.datetime.combine(rendering.date, datetime.time(), tzinfo=datetime.UTC),
         pdf_tags=False,
@@ -59,11 +61,17 @@ def _compile(rendering: Rendering, inputs: dict[str, str]) -> bytes:
     return made
 
 
-def _attachment(rendering: Rendering) -> bytes | None:
+def _literal(text: str) -> str:
+    """JSON in ASCII as it stands between the quotes of a literal: no other of its characters means anything there."""
+    return text.replace("\\", r"\\").replace('"', r"\"")
+
+
+def _attachment(rendering: Rendering) -> dict[str, object] | None:
     try:
-        return ubl_of(rendering)
+        content = ubl_of(rendering).decode()
     except NotRenderedError:
         return None
+    return {"name": _ATTACHMENT_NAMES[rendering.kind], "content": content}
 
 
 @cache
@@ -75,4 +83,4 @@ def _compiler() -> typst.Compiler:
         font_paths=sorted({font.path.parent for font in FONTS}),
     )
     with as_file(files(__package__) / _TEMPLATE) as template:
-        return typst.Compiler(template, root=template.parent, font_paths=fonts, ignore_system_fonts=True)
+        return typst.Compiler(b"", root=template.parent, font_paths=fonts, ignore_system_fonts=True)
