@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.rendering_speed import measure_pdf, measure_xml
 from sluice.benchmarks.figures import Result
+from sluice.benchmarks.rendering import measure_pdf, measure_xml
 
 
 @pytest.mark.parametrize("measure", [measure_xml, measure_pdf])

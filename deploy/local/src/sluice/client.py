@@ -55,6 +55,10 @@ class ServiceClient:
         """The answer to a GET; query values that are None are left out. Raises CallError."""
         return self._call("GET", path, params={k: v for k, v in (query or {}).items() if v is not None})
 
+    def get_bytes(self, path: str) -> bytes:
+        """The file that a GET answers with. Raises CallError."""
+        return self._answer("GET", path).content
+
     def post(self, path: str, body: Any) -> Any:
         """The answer to a POST. Raises CallError."""
         return self._call("POST", path, json=body)
@@ -93,12 +97,16 @@ class ServiceClient:
             raise CallError(f"{self._http.base_url} cannot be reached: {error}") from error
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
+        answer = self._answer(method, path, **options)
+        return answer.json() if answer.content else None
+
+    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise CallError(f"{self._http.base_url} cannot be reached: {error}") from error
         if answer.is_success:
-            return answer.json() if answer.content else None
+            return answer
         raise _refusal(method, path, answer)
 
 

@@ -68,6 +68,10 @@ class ServiceProcess:
             else:
                 return
 
+    def start_again(self) -> None:
+        """Start it as it was started before, after it was stopped."""
+        self.start(self._environment)
+
     def watch(self, say: Say) -> None:
         """Start it again if it has died, with a back-off that grows while it keeps dying. Called again and again."""
         if self.is_running():

@@ -12,11 +12,13 @@ from sluice.benchmarks.billing_run import (
     measure_billing_runs,
     measure_large_run,
 )
+from sluice.benchmarks.documents import LARGEST_SETTINGS, measure_documents, measure_largest_document
 from sluice.benchmarks.figures import Result
 from sluice.benchmarks.latency import measure_latency
 from sluice.benchmarks.relay import measure_relay
 from sluice.benchmarks.release_decisions import measure_release_decisions
 from sluice.benchmarks.release_sizes import JOB_EVENTS_FACTOR, SPLIT_ITEMS, measure_job, measure_split
+from sluice.benchmarks.rendering import measure_pdf, measure_xml
 from sluice.benchmarks.servers import Servers
 from sluice.benchmarks.whole_way import measure_whole_way
 from sluice.infrastructure.say import Say
@@ -27,6 +29,7 @@ EVENTS_DEFAULT: Final = 50_000
 _MESSAGES_PER_EVENT: Final = 2
 _LATENCY_EVENTS_MAX: Final = 6_000
 _DECISIONS_MAX: Final = 20_000
+_DOCUMENTS_MAX: Final = 20_000
 
 
 def run_benchmarks(codes: Sequence[str], events: int, say: Say) -> list[Result]:
@@ -34,8 +37,11 @@ def run_benchmarks(codes: Sequence[str], events: int, say: Say) -> list[Result]:
     results = []
     for code in codes:
         say(f"{code} …")
+        if code in WITHOUT_SYSTEM:
+            results.append(WITHOUT_SYSTEM[code]())
+            continue
         with _fresh_system(say, SETTINGS.get(code)) as system:
-            results.append(BENCHMARKS[code](system, events))
+            results.append(WITH_SYSTEM[code](system, events))
     return results
 
 
@@ -57,6 +63,10 @@ def _run(measuring: Coroutine[Any, Any, Result]) -> Result:
 
 def _whole_way(system: System, events: int) -> Result:
     return _run(measure_whole_way(system, events, settle=lambda: _stop_services(system)))
+
+
+def _documents(system: System, events: int) -> Result:
+    return _run(measure_documents(system, min(events, _DOCUMENTS_MAX)))
 
 
 def _relay(system: System, events: int) -> Result:
@@ -101,17 +111,25 @@ def _job(system: System, events: int) -> Result:
     return _run(measure_job(system, events * JOB_EVENTS_FACTOR))
 
 
-BENCHMARKS: Final[dict[str, Callable[[System, int], Result]]] = {
+WITH_SYSTEM: Final[dict[str, Callable[[System, int], Result]]] = {
     "P1": _whole_way,
     "P2": _release_decisions,
+    "P3": _documents,
     "P4": _relay,
     "P5": _latency,
     "P6": _billing_runs,
+    "P9-DOC": lambda system, _: measure_largest_document(system),
     "P9-RUN": _large_run,
     "P9-SPLIT": _split,
     "P9-JOB": _job,
 }
-"""By the numbers of the specification (quality.md, Speed)."""
+WITHOUT_SYSTEM: Final[dict[str, Callable[[], Result]]] = {"P7": measure_xml, "P8": measure_pdf}
 
-SETTINGS: Final[Mapping[str, Mapping[str, str]]] = {"P9-SPLIT": {"RELEASE_BATCH_SIZE": str(SPLIT_ITEMS)}}
+CODES: Final = tuple(sorted((*WITH_SYSTEM, *WITHOUT_SYSTEM)))
+"""The benchmarks by the numbers of the specification (quality.md, Speed)."""
+
+SETTINGS: Final[Mapping[str, Mapping[str, str]]] = {
+    "P9-DOC": LARGEST_SETTINGS,
+    "P9-SPLIT": {"RELEASE_BATCH_SIZE": str(SPLIT_ITEMS)},
+}
 """What a benchmark's services are set to, beside what they are without it (contract.md section 4)."""

@@ -10,7 +10,7 @@ from sluice.benchmarks.driver import StallError
 from sluice.benchmarks.machine import describe_machine
 from sluice.benchmarks.report import as_json as report_json
 from sluice.benchmarks.report import markdown, rows
-from sluice.benchmarks.suite import BENCHMARKS, EVENTS_DEFAULT, run_benchmarks
+from sluice.benchmarks.suite import CODES, EVENTS_DEFAULT, run_benchmarks
 from sluice.console import EXIT_USAGE, JsonOption, answer_json, answer_table, fail, say
 from sluice.infrastructure.errors import StartError, UnavailableError
 
@@ -33,10 +33,10 @@ def bench(
 
     The figures are only as good as the machine is idle.
     """
-    codes = list(BENCHMARKS) if only is None else [code.strip().upper() for code in only.split(",")]
-    unknown = [code for code in codes if code not in BENCHMARKS]
+    codes = list(CODES) if only is None else [code.strip().upper() for code in only.split(",")]
+    unknown = [code for code in codes if code not in CODES]
     if unknown:
-        fail(f"{', '.join(unknown)}: there are {', '.join(BENCHMARKS)}", EXIT_USAGE)
+        fail(f"{', '.join(unknown)}: there are {', '.join(CODES)}", EXIT_USAGE)
     machine = describe_machine()
     try:
         results = run_benchmarks(codes, events, say)

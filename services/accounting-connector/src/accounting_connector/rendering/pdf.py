@@ -40,21 +40,27 @@ def pdf_of(rendering: Rendering) -> bytes:
 
     A validated document carries its XML, where it has one (`ubl.ubl_of`); a draft says DRAFT on every page.
     """
-    data = _literal(json.dumps(page_data(rendering, None if rendering.is_draft else _attachment(rendering))))
     if len(rendering.lines) <= _LINES_ON_ONE_PAGE_MAX:
-        made = _compile(rendering, data, has_many_pages=False)
+        made = compile_source(source_of(rendering, has_many_pages=False), rendering.date)
         if _ONE_PAGE.search(made):
             return made
-    return _compile(rendering, data, has_many_pages=True)
+    return compile_source(source_of(rendering, has_many_pages=True), rendering.date)
 
 
-def _compile(rendering: Rendering, data: str, *, has_many_pages: bool) -> bytes:
-    source = _SOURCE.format(template=_TEMPLATE, data=data, many=str(has_many_pages).lower())
+def source_of(rendering: Rendering, *, has_many_pages: bool) -> bytes:
+    """What Typst is given of a document; only with many pages they show their number and carry sums."""
+    data = page_data(rendering, None if rendering.is_draft else _attachment(rendering))
+    literal, many = _literal(json.dumps(data)), str(has_many_pages).lower()
+    return _SOURCE.format(template=_TEMPLATE, data=literal, many=many).encode("ascii")
+
+
+def compile_source(source: bytes, date: datetime.date) -> bytes:
+    """The pages, said to be made on this day."""
     made = _compiler().compile(
-        source.encode("ascii"),
+        source,
         format="pdf",
         pdf_standards="a-3b",
-        timestamp=datetime.datetime.combine(rendering.date, datetime.time(), tzinfo=datetime.UTC),
+        timestamp=datetime.datetime.combine(date, datetime.time(), tzinfo=datetime.UTC),
         pdf_tags=False,
     )
     assert isinstance(made, bytes), "a PDF is one file"
