@@ -3,6 +3,7 @@
 import pytest
 
 from sluice.benchmarks.billing_run import measure_billing_runs, measure_large_run
+from sluice.benchmarks.documents import measure_largest_document
 from sluice.benchmarks.latency import measure_latency
 from sluice.benchmarks.whole_way import measure_whole_way
 from sluice.system import System
@@ -46,3 +47,11 @@ async def test_billing_runs_are_measured_step_by_step_beside_the_rows_of_them(sy
     large = await measure_large_run(system, EVENTS)
     assert {measured.figure.what for measured in large.measured} >= {"memory of billing-runs at most"}
     assert all(measured.figure.value > 0 for measured in large.measured)
+
+
+async def test_large_document_is_measured_with_its_files(system: System) -> None:
+    result = measure_largest_document(system, 30)
+    assert {"memory of accounting-connector at most", "memory of release at most"} <= {
+        measured.figure.what for measured in result.measured
+    }
+    assert all(measured.figure.value > 0 for measured in result.measured)

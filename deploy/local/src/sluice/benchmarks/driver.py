@@ -20,6 +20,9 @@ VALIDATED: Final = "accounting.document.validated.v1"
 REFUSED: Final = "release.billing-event.refused.v1"
 NOT_PASSED: Final = "accounting.billing-event.not-passed.v1"
 
+MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""What topics carry (contract.md section 1)."""
+
 _SEND_MESSAGES: Final = 1_000
 _POLL_SECONDS: Final = 0.1
 _STALL_SECONDS_MAX: Final = 60.0
@@ -61,7 +64,13 @@ class Driver:
         self.seen = Seen()
 
     async def __aenter__(self) -> Self:
-        self._producer = AIOKafkaProducer(acks="all", linger_ms=5, max_batch_size=256 * 1024, **self._options)
+        self._producer = AIOKafkaProducer(
+            acks="all",
+            linger_ms=5,
+            max_batch_size=256 * 1024,
+            max_request_size=MESSAGE_BYTES_MAX,
+            **self._options,
+        )
         self._consumer = AIOKafkaConsumer(
             "release.events",
             "accounting.events",
