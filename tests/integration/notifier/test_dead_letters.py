@@ -135,10 +135,13 @@ def test_everybodys_letters_are_read() -> None:
     }
 
 
-async def test_without_operators_nobody_is_told(store: Database) -> None:
+async def test_without_operators_nobody_is_told_and_the_log_says_so(
+    store: Database, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     driver = NotifierDriver(store, settings_of())
     await driver.take_dead_letters(dead_letter())
     assert await driver.told() == ([], [])
+    assert "OPERATORS" in caplog.text + capsys.readouterr().out
 
 
 async def test_operators_that_are_users_get_alerts_only(store: Database) -> None:

@@ -13,7 +13,9 @@ import jwt
 import pytest
 from typer.testing import CliRunner
 
+from sluice.commands.up import where_to_look
 from sluice.main import app
+from sluice.services import SERVICES
 from sluice.state import State
 from sluice.tokens import ensure_key
 
@@ -199,3 +201,12 @@ def test_a_token_is_printed_for_the_system_in_a_folder(tmp_path: Path) -> None:
     assert (
         sluice("token", "--scopes", "alerts:read", "--user", "u1", "--data", str(tmp_path / "none"))[0] == 1
     )
+
+
+def test_whoever_has_started_the_system_is_told_where_to_look() -> None:
+    summary = {service.module: f"http://127.0.0.1:{service.port}" for service in SERVICES}
+    lines = where_to_look(summary | {"mail_page": "http://127.0.0.1:8025"}, "a.b.c")
+    told = {line.split()[0]: line.split()[-1] for line in lines if line.startswith("  ")}
+    pages = {service.name: f"http://127.0.0.1:{service.port}/docs" for service in SERVICES}
+    assert told == pages | {"mails": "http://127.0.0.1:8025", "a.b.c": "a.b.c"}
+    assert "mails" not in " ".join(where_to_look(summary | {"mail_page": None}, "a.b.c"))

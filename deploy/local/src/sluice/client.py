@@ -12,7 +12,7 @@ import typer
 
 from sluice.services import service_named
 from sluice.state import State, StateError, state_of
-from sluice.tokens import SCOPES, make_token
+from sluice.tokens import SCOPES, address_of, make_token
 
 DataOption = Annotated[
     Path | None,
@@ -143,4 +143,4 @@ def connect(service: str, data: Path | None, user: str) -> ServiceClient:
 
 
 def _own_token(state: State, user: str) -> str:
-    return make_token(state, user=user, scopes=SCOPES)
+    return make_token(state, user=user, email=address_of(user), scopes=SCOPES)

@@ -164,7 +164,9 @@ class System:
         """Watch it again."""
         self._paused.discard(name)
 
-    def token(self, *, user: str = "operator", scopes: tuple[str, ...] = tokens.SCOPES, **claims: Any) -> str:
+    def token(
+        self, *, user: str = tokens.OPERATOR, scopes: tuple[str, ...] = tokens.SCOPES, **claims: Any
+    ) -> str:
         """A bearer token that this system's services take; see sluice.tokens.make_token."""
         return tokens.make_token(self.state, user=user, scopes=scopes, **claims)
 
@@ -240,6 +242,7 @@ class System:
         given = {
             "BUSINESS_TIMEZONE": "UTC",
             "MAIL_FROM": "sluice@localhost",
+            "OPERATORS": tokens.address_of(tokens.OPERATOR),
             "SUPPORT_CONTACT": "support@localhost",
             **({} if servers.broker.is_idempotent else _FALLBACK_BROKER_SETTINGS),
             **os.environ,

@@ -29,8 +29,16 @@ SCOPES: Final = (
 )
 """Every scope there is (contract.md section 2)."""
 
+OPERATOR: Final = "operator"
+"""In whose name commands act if nobody is named; told of what operators are told."""
+
 _ALGORITHM: Final = "RS256"
 _KEY_BITS: Final = 2048
+
+
+def address_of(user: str) -> str:
+    """An address for a user who was given none: a starter without one would be told nothing by mail."""
+    return user if "@" in user else f"{user}@example.com"
 
 
 def ensure_key(state: State) -> None:

@@ -8,7 +8,7 @@ import typer
 from sluice.client import DataOption
 from sluice.console import EXIT_USAGE, JsonOption, answer_json, answer_text, fail
 from sluice.state import StateError, state_of
-from sluice.tokens import SCOPES, make_token
+from sluice.tokens import SCOPES, address_of, make_token
 
 
 def token(
@@ -40,7 +40,7 @@ def token(
         signed = make_token(
             state_of(data),
             user=user,
-            email=email or _address_of(user),
+            email=email or address_of(user),
             scopes=wanted,
             projects=_words(projects or ""),
             expires_after=timedelta(minutes=expires_minutes),
@@ -51,11 +51,6 @@ def token(
         answer_json({"token": signed, "expires_minutes": expires_minutes})
     else:
         answer_text(signed)
-
-
-def _address_of(user: str) -> str:
-    """An address for a user who was given none: a starter without one would be told nothing by mail."""
-    return user if "@" in user else f"{user}@example.com"
 
 
 def _words(text: str) -> list[str]:

@@ -2,8 +2,9 @@
 
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,8 +12,10 @@ from sluice.console import EXIT_USAGE, JsonOption, answer_json, fail, say
 from sluice.infrastructure.choose import BrokerChoice, broker_choice
 from sluice.infrastructure.errors import StartError, UnavailableError
 from sluice.infrastructure.kafka import HEAP_DEFAULT
+from sluice.services import SERVICES
 from sluice.state import State, StateError
 from sluice.system import ANY_PORTS, USUAL_PORTS, Options, System, SystemBusyError, take_system
+from sluice.tokens import OPERATOR, address_of
 from sluice.topics import TopicError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -71,6 +74,10 @@ def run(system: System, *, as_json: bool) -> None:
             _on_signals(lambda *_: stopping.set())
             if as_json:
                 answer_json(system.summary())
+            else:
+                token = system.token(user=OPERATOR, email=address_of(OPERATOR))
+                for line in where_to_look(system.summary(), token):
+                    say(line)
             say("ready; Ctrl-C ends it")
             system.watch(stopping)
             say("stopping")
@@ -79,6 +86,21 @@ def run(system: System, *, as_json: bool) -> None:
     except (StartError, UnavailableError, TopicError) as error:
         fail(str(error))
     say("stopped" if not system.is_ephemeral else "stopped, nothing left behind")
+
+
+def where_to_look(summary: Mapping[str, Any], token: str) -> list[str]:
+    """What somebody who has just started the system wants to open, and the token that they need for it."""
+    pages = {service.name: f"{summary[service.module]}/docs" for service in SERVICES}
+    if summary["mail_page"] is not None:
+        pages["mails"] = summary["mail_page"]
+    return [
+        "",
+        "Where to look:",
+        *(f"  {name:<21} {address}" for name, address in pages.items()),
+        f"A token with every scope, good for 8 hours, whose user is {OPERATOR} (`sluice token` makes others):",
+        f"  {token}",
+        "",
+    ]
 
 
 def _on_signals(handler: signal.Handlers | object) -> None:

@@ -64,7 +64,7 @@ def _read(number: int, envelope: Envelope, content: bytes) -> CaughtMail:
         number=number,
         sender=envelope.mail_from or "",
         recipients=[str(recipient) for recipient in envelope.rcpt_tos],
-        subject=str(message.get("Subject", "")),
+        subject=str(message.get("Subject", "")).strip(),  # of a folded header the fold is kept
         text=_body(message, "plain"),
         html=_body(message, "html"),
         attachments=[part.get_filename() or "" for part in message.iter_attachments()],
