@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -15,7 +15,9 @@ EXIT_USAGE: Final = 2
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON on standard output, for machines.")]
 
 _people = Console(stderr=True, highlight=False, soft_wrap=True)
-_answers = Console(highlight=False, soft_wrap=True)
+# Whoever reads it from a pipe has no width, and is to find ids whole.
+_PIPE_COLUMNS: Final = 200
+_answers = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 
 
 def say(sentence: str) -> None:
@@ -42,10 +44,9 @@ def answer_text(text: str) -> None:
 
 
 def answer_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as a table of these columns (keys of the rows)."""
-    table = Table(
-        *(column.replace("_", " ") for column in columns), box=None, pad_edge=False, header_style="bold"
-    )
+    """Write rows as a table of these columns (keys of the rows); what is too wide goes on below, and is never cut."""
+    headers = (Column(column.replace("_", " "), overflow="fold") for column in columns)
+    table = Table(*headers, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*("" if row.get(column) is None else str(row[column]) for column in columns))
     _answers.print(table)

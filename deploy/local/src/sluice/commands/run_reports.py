@@ -58,7 +58,10 @@ def report(
     )
     if log:
         lines = [{"step": each["step"], **line} for each in executions for line in each["log"]]
-        answer_table(["time", "step", "level", "message", "subject_id"], lines)
+        if lines:
+            answer_table(["time", "step", "level", "message", "subject_id"], lines)
+        else:
+            say("the logs are empty")
     _show_figures(figures)
 
 
