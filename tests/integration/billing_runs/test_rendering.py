@@ -1,5 +1,7 @@
 """Files of a run's documents while they are reviewed, moved and numbered (domain.md section 5, Rendering)."""
 
+from dataclasses import replace
+
 import httpx
 
 from integration.billing_runs.driver import Connector, Published, Runs, command, create, event, review
@@ -78,6 +80,23 @@ async def test_a_file_of_the_draft_is_stale_once_the_document_is_numbered(
 
     assert await runs.state() == ("draft_invoices", "idle")
     assert await _files(client) == {"D-BE-1": "stale", "D-BE-2": "ready"}
+
+
+async def test_a_file_that_somebody_else_has_asked_for_is_no_answer_to_the_step(
+    runs: Runs, connector: Connector
+) -> None:
+    await _drafts(runs)
+    await runs.command(command("render", **XML))
+    asked = await _asked(runs)
+    elsewhere = [replace(each, body=each.body | {"job_id": "J-9"}) for each in asked]
+
+    await runs.accounting_facts(*connector.answer(elsewhere))
+    await runs.work()
+    assert await runs.state() == ("draft_invoices", "running")
+    await runs.accounting_facts(*connector.answer(asked))
+    await runs.work()
+
+    assert await runs.state() == ("draft_invoices", "idle")
 
 
 async def test_review_goes_on_while_files_are_made(runs: Runs, connector: Connector) -> None:

@@ -161,6 +161,8 @@ class _Writer:
         if not changes and (rows < BATCH_ROWS or writes.updated < rows):
             return
         keys = [column for column in columns if column.is_key]
+        if not keys or len(keys) == len(columns):
+            return  # without a key, or with nothing beside it, its rows cannot be changed one by one
         if changes:
             changed = [column for column in columns if column.name in changes[0]]
             states: list[Mapping[str, str]] = [*changes[1:], {}]

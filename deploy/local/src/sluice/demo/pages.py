@@ -195,7 +195,9 @@ def _show_steps(title: str, run: Mapping[str, Any], console: Console) -> None:
         (step["step"], step["status"], step["to_do"], step["done"], step["warnings"], step["errors"])
         for step in run["executions"]
     ]
-    named = f"{title}: {' → '.join(run['statuses'])}; {run['documents']} documents"
+    count = run["documents"]
+    documents = "1 document" if count == 1 else f"{count} documents"
+    named = f"{title}: {' → '.join(run['statuses'])}; {documents}"
     _table(console, named, ("step", "status", "to do", "done", "warnings", "errors"), rows)
 
 

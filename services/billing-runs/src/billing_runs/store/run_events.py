@@ -70,8 +70,8 @@ where run_id = $1 and billing_event_id in (
 returning billing_event_id
 """
 _UNCLAIMED: Final = """
-update run_events set state = $3, claimed = true
-where run_id = $1 and billing_event_id = any($2::text[]) and state in ('draft', 'asked') and document_id is null
+update run_events set state = $3
+where run_id = $1 and billing_event_id = any($2::text[]) and state = 'draft' and document_id is null
 returning billing_event_id
 """
 _NOT_HELD: Final = """
