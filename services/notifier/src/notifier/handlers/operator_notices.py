@@ -1,7 +1,7 @@
 """What operators are told: dead letters, and books that do not balance."""
 
 from notifier.domain.dead_letter_digest import DeadLetterDigest
-from notifier.domain.notices import Notice, first_reasons, one_line, words_of
+from notifier.domain.notices import Notice, counted, first_reasons, one_line, words_of
 from shared.contracts.facts import ReconciliationDifferenceFound
 
 _ALERTS_PATH = "/pages/alerts"
@@ -26,7 +26,8 @@ def reconciliation_notice(service: str, found: ReconciliationDifferenceFound) ->
     """Books that do not balance."""
     failed = [check for check in found.checks if not check.balanced]
     reasons, more = first_reasons(
-        f"{words_of(check.check)}: {len(check.differences)} or more differences" for check in failed
+        f"{words_of(check.check)}: {counted(len(check.differences), 'difference', 'differences')}"
+        for check in failed
     )
     return Notice(
         one_line(f"The books of {service} do not balance"),

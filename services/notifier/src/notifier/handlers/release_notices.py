@@ -1,8 +1,14 @@
 """What is told of the release service's facts."""
 
+from collections.abc import Iterable
+from typing import Final
+
 from notifier.domain.notices import Notice, first_reasons
 from notifier.handlers.reasons import amount_text, event_texts
+from shared.contracts.facts import BillingEventReasons
 from shared.contracts.release_facts import CapConfigurationConflict, CapThresholdCrossed, ReleaseJobFact
+
+_SPOILT: Final = "batch_failed"
 
 
 def job_notice(job: ReleaseJobFact) -> Notice:
@@ -20,11 +26,16 @@ def job_notice(job: ReleaseJobFact) -> Notice:
         text = f"The job {job.job_id} has ended well."
     if job.and_invoice and job.status != "failed":
         text += " Documents for what was released are made next, in stage 2."
-    reasons, more = first_reasons(event_texts(job.failures), reasons_in_all=job.failed)
+    reasons, more = first_reasons(event_texts(_culprits_first(job.failures)), reasons_in_all=job.failed)
     counts = {"released": job.released, "failed": job.failed}
     if job.selected is not None:
         counts = {"selected": job.selected, **counts}
     return Notice(title, text, f"/pages/release-jobs/{job.job_id}", counts, reasons, more)
+
+
+def _culprits_first(failures: Iterable[BillingEventReasons]) -> list[BillingEventReasons]:
+    """Who has spoilt a chunk goes before those who were only in it: that is what somebody can mend."""
+    return sorted(failures, key=lambda failure: any(each.code == _SPOILT for each in failure.reasons))
 
 
 def threshold_notice(crossed: CapThresholdCrossed) -> Notice:

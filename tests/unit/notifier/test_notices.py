@@ -1,0 +1,42 @@
+"""What mails and alerts say of the facts of the other services (domain.md section 8)."""
+
+from typing import Any
+
+from contract.samples import SAMPLES
+from notifier.handlers.operator_notices import reconciliation_notice
+from notifier.handlers.release_notices import job_notice
+from shared.contracts.catalogue import CATALOGUE
+
+JOB = "release.job.completed.v1"
+DIFFERENCES = "release.reconciliation.difference-found.v1"
+
+
+def fact(type_: str, **changed: Any) -> Any:
+    return CATALOGUE[type_].body_model.model_validate(SAMPLES[type_] | changed)
+
+
+def failure(event_id: str, code: str) -> dict[str, Any]:
+    reason = {"code": code, "message": f"It is {code}.", "detail": {}}
+    return {"billing_event_id": event_id, "reasons": [reason]}
+
+
+def test_who_has_spoilt_a_chunk_is_named_first() -> None:
+    failures = [
+        failure("BE-1", "batch_failed"),
+        failure("BE-2", "on_hold"),
+        failure("BE-3", "batch_failed"),
+        failure("BE-4", "company_missing"),
+    ]
+    notice = job_notice(fact(JOB, status="completed_with_errors", failed=14, failures=failures))
+    assert [reason.partition(":")[0] for reason in notice.reasons] == ["BE-2", "BE-4", "BE-1", "BE-3"]
+    assert notice.more_reasons == 10
+
+
+def test_differences_are_counted_by_check() -> None:
+    checks = [
+        {"check": "one_live_document", "balanced": False, "differences": [{"document_id": "D-1"}]},
+        {"check": "numbers", "balanced": False, "differences": [{"number": "1"}, {"number": "2"}]},
+    ]
+    notice = reconciliation_notice("release", fact(DIFFERENCES, checks=checks))
+    assert notice.reasons == ("one live document: 1 difference", "numbers: 2 differences")
+    assert notice.counts == {"checks": 2, "not_balanced": 2}
