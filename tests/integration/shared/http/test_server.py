@@ -90,6 +90,56 @@ async def test_heads_of_requests_are_bounded() -> None:
     await serving
 
 
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow:",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{",
+    ],
+    ids=["nothing", "half a head", "half a body"],
+)
+async def test_a_request_that_does_not_arrive_loses_its_connection(beginning: bytes) -> None:
+    port, stop = free_port(), asyncio.Event()
+
+    async def echo(request: Request) -> Response:
+        return Response(await request.body())
+
+    app = Starlette(routes=[Route("/", echo, methods=["POST"])])
+    serving = asyncio.create_task(serve(app, HOST, port, stop, arrival_seconds_max=0.1))
+    await wait_until_served(port)
+    reader, writer = await asyncio.open_connection(HOST, port)
+    writer.write(beginning)
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+    stop.set()
+    await serving
+
+
+async def test_an_answer_may_take_longer_than_its_request() -> None:
+    port, stop, may_end = free_port(), asyncio.Event(), asyncio.Event()
+
+    async def slow(request: Request) -> Response:
+        body = await request.body()
+        await may_end.wait()
+        return Response(body)
+
+    app = Starlette(routes=[Route("/", slow, methods=["POST"])])
+    serving = asyncio.create_task(serve(app, HOST, port, stop, arrival_seconds_max=0.1))
+    await wait_until_served(port)
+    async with httpx.AsyncClient() as client:
+        for content in (b"first", b"second"):  # over one connection
+            may_end.clear()
+            request = asyncio.create_task(client.post(f"http://{HOST}:{port}/", content=content))
+            reader, writer = await asyncio.open_connection(HOST, port)
+            assert await asyncio.wait_for(reader.read(), 10) == b"", "the time of an arrival is over"
+            writer.close()
+            may_end.set()
+            assert (await request).content == content
+    stop.set()
+    await serving
+
+
 async def test_keys_are_fetched_from_a_real_address_and_large_documents_are_not(issuer: Issuer) -> None:
     port, stop = free_port(), asyncio.Event()
     base = f"http://{HOST}:{port}"
