@@ -48,9 +48,10 @@ def packages() -> list[Path]:
 
 
 def fingerprint() -> str:
-    """What .venv is made from: the locks, the packages' metadata, and where it all lies."""
+    """What .venv is made from: this program, the locks, the packages' metadata, and where it all lies."""
     digest = hashlib.sha256(f"{sys.version_info[:2]} {ROOT}".encode())
     files = [
+        Path(__file__).resolve(),
         *sorted((ROOT / "requirements").glob("*.txt")),
         *(package / "pyproject.toml" for package in packages()),
     ]
@@ -120,12 +121,18 @@ def pip_command() -> list[str]:
 
 
 def install(uv: Path) -> None:
-    """Make .venv hold exactly what the lock names, and the workspace's own packages."""
+    """Make .venv hold exactly what the lock names, and the workspace's own packages.
+
+    All is compiled at once: a system is a dozen processes, and where PYTHONDONTWRITEBYTECODE is set (containers like
+    to set it) each of them would compile all that it imports, which makes its start three times as long.
+    """
     print("installing from requirements/all.txt", flush=True)
     target = ["--quiet", "--python", str(PYTHON)]
-    run([str(uv), "pip", "sync", *target, "--require-hashes", str(ROOT / "requirements" / "all.txt")])
+    lock = str(ROOT / "requirements" / "all.txt")
+    run([str(uv), "pip", "sync", *target, "--compile-bytecode", "--require-hashes", lock])
     editable = [word for package in packages() for word in ("-e", str(package))]
     run([str(uv), "pip", "install", *target, "--no-deps", "--no-build-isolation", "--offline", *editable])
+    run([str(PYTHON), "-m", "compileall", "-q", *(str(package / "src") for package in packages())])
 
 
 def run(command: list[str]) -> None:
