@@ -18,6 +18,7 @@ from integration.release.releasing import (
 )
 from release.domain.settings import ReleaseSettings
 from release.handlers import job_work
+from release.store import job_selections, jobs
 from shared.database.database import Database
 from shared.failpoints import JOB_AFTER_CHUNK, KILLED_EXIT_CODE
 from shared.ids import derived_id
@@ -154,6 +155,23 @@ async def test_job_that_breaks_fails_and_lets_its_events_go(
     assert (done["status"], done["released"]) == ("failed", 2)
     stages = [await driver.stage(f"BE-{number}") for number in range(1, 6)]
     assert stages == ["released"] * 2 + ["awaiting_release"] * 3
+
+
+async def test_many_events_are_selected_queued_and_let_go_in_parts(
+    driver: ReleasingDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (job_selections, jobs):
+        monkeypatch.setattr(module, "EVENTS_PER_STATEMENT", 2)
+    ids = [f"BE-{number}" for number in (4, 1, 5, 3, 2)]
+    await driver.know(project(), *(worth(each, "1.00") for each in ids))
+    await driver.command(start_job("J-1", {"billing_event_ids": ids}))
+    assert {await driver.stage(each) for each in ids} == {"queued"}
+    job = await jobs.load_job(driver.database.pool, "J-1")
+    assert job is not None
+    rows = await jobs.load_log(driver.database.pool, job, after_place=0, result=None, rows_max=9)
+    assert [row["billing_event_id"] for row in rows] == ids
+    await driver.database.run(lambda work: job_work.fail_job(work, "J-1", "Broken"))
+    assert {await driver.stage(each) for each in ids} == {"awaiting_release"}
 
 
 async def test_large_selection_is_cut_into_many_chunks(store: Database) -> None:

@@ -30,11 +30,15 @@ returning event.billing_event_id
 """
 _LET_GO: Final = """
 with queued as (
-  select billing_event_id from billing_events where queued_by = $1 order by billing_event_id for no key update
+  select billing_event_id from billing_events where queued_by = $1 order by billing_event_id limit $2 for no key update
 )
 update billing_events as event set stage = 'awaiting_release', queued_by = null, changed_at = now()
 from queued where event.billing_event_id = queued.billing_event_id
+returning event.billing_event_id
 """
+
+EVENTS_PER_STATEMENT: Final = 10_000
+"""A job of 100,000 events must not come near the time that one statement may take."""
 
 
 async def find_in_batches(connection: Reader, batch_ids: Sequence[str]) -> list[Found]:
@@ -70,10 +74,15 @@ async def count_items(connection: Reader, billing_event_ids: Sequence[str]) -> i
 
 async def queue_events(connection: Connection, job_id: str, billing_event_ids: Sequence[str]) -> set[str]:
     """Mark those that await release as queued for a job, locking them in the order of their ids; gives their ids."""
-    rows = await connection.fetch(_QUEUE, job_id, billing_event_ids)
-    return {row["billing_event_id"] for row in rows}
+    queued: set[str] = set()
+    in_order = sorted(billing_event_ids)
+    for start in range(0, len(in_order), EVENTS_PER_STATEMENT):
+        rows = await connection.fetch(_QUEUE, job_id, in_order[start : start + EVENTS_PER_STATEMENT])
+        queued.update(row["billing_event_id"] for row in rows)
+    return queued
 
 
 async def let_go_events(connection: Connection, job_id: str) -> None:
     """Let what is still queued for a job await release again, locking it in the order of its ids."""
-    await connection.execute(_LET_GO, job_id)
+    while len(await connection.fetch(_LET_GO, job_id, EVENTS_PER_STATEMENT)) == EVENTS_PER_STATEMENT:
+        pass

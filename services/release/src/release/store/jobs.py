@@ -10,6 +10,7 @@ import orjson
 
 from release.domain.jobs import JobStatus
 from release.store.connection import Connection, Reader
+from release.store.job_selections import EVENTS_PER_STATEMENT
 from shared.database.unit_of_work import Cause
 
 _COLUMNS: Final = """
@@ -22,11 +23,6 @@ insert into release_jobs (job_id, mode, and_invoice, selection, request_hash, st
   correlation_id, traceparent, process_run_id, chunk_size, total, dry_run, validated_by_job_id)
 values ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10, $11, $12, $13, $14)
 on conflict do nothing returning true
-"""
-_INSERT_EVENTS: Final = """
-insert into release_job_events (job_id, place, billing_event_id)
-select $1, place, billing_event_id
-from unnest($2::text[]) with ordinality as selected (billing_event_id, place)
 """
 # The parts are column names of ours; every value is a parameter.
 _LOAD: Final = f"select {_COLUMNS} from release_jobs where job_id = $1"  # noqa: S608
@@ -158,8 +154,13 @@ async def insert_job(
     )
     if not inserted:
         raise asyncpg.SerializationError("another transaction has stored a job with this id")
-    if billing_event_ids:
-        await connection.execute(_INSERT_EVENTS, job.job_id, billing_event_ids)
+    records = [(job.job_id, place, each) for place, each in enumerate(billing_event_ids, start=1)]
+    for start in range(0, len(records), EVENTS_PER_STATEMENT):
+        await connection.copy_records_to_table(
+            "release_job_events",
+            records=records[start : start + EVENTS_PER_STATEMENT],
+            columns=("job_id", "place", "billing_event_id"),
+        )
 
 
 async def load_job(connection: Reader, job_id: str) -> Job | None:
