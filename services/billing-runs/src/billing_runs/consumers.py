@@ -12,6 +12,9 @@ from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.batches import Line
 from shared.messaging.message import Message, decode
 
+FACTS_PACE_SECONDS: Final = 0.05
+"""Little beside a step of a run, much beside the time that a batch takes."""
+
 _decode: Final = partial(decode, model_of=views.model_of)
 
 
@@ -30,6 +33,7 @@ def lines(command_handlers: Commands) -> list[Line]:
             projections.EVENT_TYPES | job_answers.JOB_TYPES,
             _take_release_facts,
             decode=_decode,
+            pace_seconds=FACTS_PACE_SECONDS,
         ),
         Line(
             "accounting",
@@ -37,6 +41,7 @@ def lines(command_handlers: Commands) -> list[Line]:
             accounting_facts.HANDLED,
             accounting_facts.take_accounting_facts,
             decode=_decode,
+            pace_seconds=FACTS_PACE_SECONDS,
         ),
         Line("commands", (topics.BILLING_RUNS_COMMANDS,), commands.HANDLED, command_handlers.take),
     ]

@@ -20,6 +20,9 @@ from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.batches import Line
 from shared.messaging.message import Message, decode
 
+WRITE_BACK_PACE_SECONDS: Final = 0.05
+"""Releases go before: what comes back from accounting is taken in larger batches."""
+
 PSA_TOPICS: Final = (
     topics.PSA_PROJECTS,
     topics.PSA_ACCOUNTS,
@@ -49,6 +52,7 @@ def accounting_line() -> Line:
         write_back.HANDLED,
         write_back.take_accounting_facts,
         decode=partial(decode, model_of=views.model_of),
+        pace_seconds=WRITE_BACK_PACE_SECONDS,
     )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,21 @@ RECORDS_MAX: Final = 500
 BACKOFF_SECONDS_FIRST: Final = 0.1
 BACKOFF_SECONDS_MAX: Final = 10.0
 
+_STEP_ON: Final = """
+update consumed_positions as position set
+  next_offset = told.next_offset,
+  applied = position.applied + told.applied,
+  duplicates = position.duplicates + told.duplicates,
+  dead_letters = position.dead_letters + told.dead_letters,
+  ignored = position.ignored + told.ignored
+from unnest(
+  $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[]
+) as told (topic, partition, next_offset, applied, duplicates, dead_letters, ignored, first_offset)
+where position.line = $1 and position.topic = told.topic and position.partition = told.partition
+  and position.next_offset <= told.first_offset
+returning position.topic, position.partition
+"""
+
 _ADVANCE: Final = """
 insert into consumed_positions as position
   (line, topic, partition, next_offset, applied, duplicates, dead_letters, ignored)
@@ -39,6 +54,8 @@ on conflict (line, topic, partition) do update set
 _REACHED: Final = """
 select topic, partition, next_offset from consumed_positions where line = $1 order by topic, partition for update
 """
+
+_Place = tuple[str, int, int]
 
 Handler = Callable[[UnitOfWork, Sequence[Message]], Awaitable[None]]
 Decode = Callable[[Sequence["ConsumerRecord[bytes, bytes]"], frozenset[str]], Decoded]
@@ -62,6 +79,8 @@ class Line:
     partitions, and must decide in that order. It raises only if the database cannot take what it writes.
     `decode` sorts the records of a batch, given the handled types; a line whose topics carry something else than the
     catalogue's messages brings its own, which never raises for anything that a record can hold.
+    `pace_seconds` is the least time from one batch to the next: what comes after a quiet time is taken at once, and a
+    steady stream in fewer, larger batches, for each batch costs broker, database and service the same anew.
     """
 
     name: str
@@ -70,6 +89,7 @@ class Line:
     handle: Handler
     records_max: int = RECORDS_MAX
     decode: Decode = decode
+    pace_seconds: float = 0.0
 
 
 def group_of(service: str, line: Line) -> str:
@@ -189,26 +209,51 @@ class BatchProcessor:
         claim: inbox.Claim,
         refusals: Sequence[Refusal],
     ) -> None:
-        outcomes: dict[tuple[str, int, int], int] = {}
-        for place, group in (
+        """Note how far each partition was taken and what became of its records, each counted once."""
+        outcomes: dict[_Place, int] = {}
+        for outcome, group in (
             (1, [message.record for message in claim.duplicates]),
             (2, [refusal.record for refusal in refusals]),
             (3, decoded.ignored),
         ):
             for record in group:
-                outcomes[(record.topic, record.partition, record.offset)] = place
+                outcomes[(record.topic, record.partition, record.offset)] = outcome
+        counts = _count(records, outcomes, reached={})
+        first_offsets: dict[tuple[str, int], int] = {}
+        for record in records:  # in the order of their offsets
+            first_offsets.setdefault((record.topic, record.partition), record.offset)
+        stepped = await work.connection.fetch(
+            _STEP_ON, self._line.name, *_columns(counts), [first_offsets[key] for key in sorted(counts)]
+        )
+        if len(stepped) == len(counts):
+            return
+        # A partition that is new here, or whose records come again: those were counted when they came first.
         reached = {
             (row["topic"], row["partition"]): row["next_offset"]
             for row in await work.connection.fetch(_REACHED, self._line.name)
         }
-        counts: dict[tuple[str, int], list[int]] = {}
-        for record in records:
-            key = (record.topic, record.partition)
-            row = counts.setdefault(key, [0, 0, 0, 0, 0])
-            row[0] = max(row[0], record.offset + 1)
-            if record.offset >= reached.get(key, 0):  # a redelivery was counted when it came first
-                row[1 + outcomes.get((*key, record.offset), 0)] += 1
-        keys = sorted(counts)
-        columns: list[list[Any]] = [[key[0] for key in keys], [key[1] for key in keys]]
-        columns += [[counts[key][index] for key in keys] for index in range(5)]
-        await work.connection.execute(_ADVANCE, self._line.name, *columns)
+        done = {(row["topic"], row["partition"]) for row in stepped}
+        counts = _count([r for r in records if (r.topic, r.partition) not in done], outcomes, reached)
+        await work.connection.execute(_ADVANCE, self._line.name, *_columns(counts))
+
+
+def _count(
+    records: Sequence["ConsumerRecord[bytes, bytes]"],
+    outcomes: Mapping[_Place, int],
+    reached: Mapping[tuple[str, int], int],
+) -> dict[tuple[str, int], list[int]]:
+    """By partition: the next offset, and how many records were applied, repeated, refused and ignored."""
+    counts: dict[tuple[str, int], list[int]] = {}
+    for record in records:
+        key = (record.topic, record.partition)
+        row = counts.setdefault(key, [0, 0, 0, 0, 0])
+        row[0] = max(row[0], record.offset + 1)
+        if record.offset >= reached.get(key, 0):
+            row[1 + outcomes.get((*key, record.offset), 0)] += 1
+    return counts
+
+
+def _columns(counts: Mapping[tuple[str, int], Sequence[int]]) -> list[list[Any]]:
+    keys = sorted(counts)
+    columns: list[list[Any]] = [[key[0] for key in keys], [key[1] for key in keys]]
+    return columns + [[counts[key][place] for key in keys] for place in range(5)]

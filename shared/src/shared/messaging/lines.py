@@ -15,9 +15,9 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from faststream.kafka.message import KafkaAckableMessage
 
 from shared.messaging.batches import BatchNotTakenError, BatchProcessor, Line
+from shared.messaging.offsets import Offsets, TakenRecords
 
 BATCH_TIMEOUT_MS: Final = 20
 HEARTBEAT_INTERVAL_MS: Final = 3_000
@@ -67,15 +67,18 @@ class Consumer:
         self.group = group
         self._processor = processor
 
-        async def wrap_records(records: Sequence["ConsumerRecord[bytes, bytes]"]) -> KafkaAckableMessage:
+        offsets = Offsets(lambda: self.subscriber.consumer)
+
+        async def wrap_records(records: Sequence["ConsumerRecord[bytes, bytes]"]) -> TakenRecords:
             first = records[0]
-            return KafkaAckableMessage(
+            return TakenRecords(
                 body=[record.value for record in records],
                 headers={},
                 raw_message=tuple(records),
                 consumer=self.subscriber.consumer,
                 message_id=f"{first.topic}-{first.partition}-{first.offset}",
                 correlation_id=f"{first.topic}-{first.partition}-{first.offset}",
+                offsets=offsets,
             )
 
         self.subscriber: Any = broker.subscriber(
@@ -99,7 +102,9 @@ class Consumer:
         )
 
         async def take(records: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
+            started = time.monotonic()
             await processor.take(records)
+            await asyncio.sleep(max(0.0, line.pace_seconds - (time.monotonic() - started)))
 
         self.subscriber(take)
 

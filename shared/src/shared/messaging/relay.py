@@ -49,6 +49,9 @@ select (select count(*) from (select from outbox limit $1) as counted) as size_m
   coalesce((select extract(epoch from clock_timestamp() - occurred_at)::float8 from outbox order by seq limit 1), 0)
     as oldest_age_seconds
 """
+# A delete that a crash of the database undoes sends a message again, which its readers know by its id: no commit of
+# the relay's waits for the disk.
+_DELETE_LAZILY: Final = "set synchronous_commit to off"
 _DELETE: Final = "delete from outbox where seq = any($1::bigint[])"
 
 log = structlog.get_logger(__name__)
@@ -130,6 +133,7 @@ class Relay:
 
     async def _lead(self) -> None:
         self._connection = await self._database.connect()
+        await self._connection.execute(_DELETE_LAZILY)
         while not await self._connection.fetchval(_ELECT):
             self.state.failure = None
             self.state.published_at = time.monotonic()
