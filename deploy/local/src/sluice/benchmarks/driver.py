@@ -61,6 +61,8 @@ class Driver:
         self._options = dict(client_options)
         self._sample = sample
         self._reading: asyncio.Task[None] | None = None
+        self._releasing: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
         self.seen = Seen()
 
     async def __aenter__(self) -> Self:
@@ -92,7 +94,7 @@ class Driver:
     ) -> None:
         if self._reading is not None:
             self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
+            await asyncio.gather(self._reading, *self._releasing, return_exceptions=True)
         await self._consumer.stop()
         await self._producer.stop()
 
@@ -129,6 +131,8 @@ class Driver:
         while len(seen.at[message_type]) < count:
             if self._reading is not None and self._reading.done():
                 self._reading.result()
+            if self._failure is not None:
+                raise self._failure
             if time.perf_counter() - seen.last_at > _STALL_SECONDS_MAX:
                 told = ", ".join(f"{len(times):,} {name}" for name, times in seen.at.items())
                 raise StallError(f"nothing came for {_STALL_SECONDS_MAX:g} s; {told}; {list(seen.refused)}")
@@ -141,7 +145,15 @@ class Driver:
             for records in fetched.values():
                 self.seen.last_at = now
                 registered = [event_id for record in records for event_id in self._note(record, now)]
-                await self.send(self._sample.release(event_id) for event_id in registered)
+                # Not waited for: what comes meanwhile is to be seen when it comes.
+                releasing = asyncio.create_task(self.send(map(self._sample.release, registered)))
+                self._releasing.add(releasing)
+                releasing.add_done_callback(self._released)
+
+    def _released(self, releasing: "asyncio.Task[None]") -> None:
+        self._releasing.discard(releasing)
+        if not releasing.cancelled():
+            self._failure = self._failure or releasing.exception()
 
     def _note(self, record: "ConsumerRecord[bytes, bytes]", now: float) -> list[str]:
         """Note a fact; gives the ids of the events that are to be released now."""
