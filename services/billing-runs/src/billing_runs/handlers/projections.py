@@ -19,7 +19,7 @@ STAGE_BY_TYPE: Final[Mapping[str, str]] = {
     "release.billing-event.reverted.v1": "reverted",
     "release.billing-event.closed.v1": "closed",
 }
-EVENT_TYPES: Final = views.EVENT_TYPES | STAGE_BY_TYPE.keys()
+EVENT_TYPES: Final = views.EVENT_TYPES | frozenset(STAGE_BY_TYPE)
 
 
 async def keep_accounts(work: UnitOfWork, messages: Sequence[Message]) -> None:
