@@ -34,6 +34,7 @@ from shared.messaging import dead_letters, inbox
 from shared.messaging.batches import BatchProcessor, Line, group_of
 from shared.messaging.line_guard import LineGuard
 from shared.messaging.lines import Consumer, broker_log
+from shared.messaging.producer import KeyedProducer
 from shared.messaging.relay import Relay, measure_outbox
 from shared.settings import ServiceSettings
 from shared.telemetry import metrics
@@ -215,13 +216,12 @@ class Service:
         ready.set()
         log.info("service is up", service=self.name, lines=[line.name for line in self._parts.lines])
 
-    async def _start_producer(self) -> AIOKafkaProducer:
+    async def _start_producer(self) -> KeyedProducer:
+        producer = KeyedProducer(lambda: make_producer(self._settings, service=self.name))
         while True:
-            producer = make_producer(self._settings, service=self.name)
             try:
                 await producer.start()
             except (KafkaError, OSError) as error:
-                await producer.stop()
                 log.warning("broker is not reachable yet, trying again", reason=type(error).__name__)
                 await asyncio.sleep(0.5)
             else:

@@ -96,7 +96,9 @@ def decode(
     that part, which costs a fraction of the whole.
     """
     decoded = Decoded()
-    handled = frozenset(handled)  # a union with a dict's keys is a set, whatever its type says, and has no hash
+    handled = frozenset(
+        handled
+    )  # a union with a dict's keys is a set, whatever its type says, and has no hash
     for record in records:
         if dict(record.headers).get("ce_type") in _types_left_aside(record.topic, handled):
             decoded.ignored.append(record)  # unread: most of what a service that watches others gets

@@ -15,12 +15,12 @@ from typing import Any, Final
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from shared import failpoints
 from shared.database.database import Database, is_transient
-from shared.messaging.keyed_batches import KeyedMessage, send_keyed
+from shared.messaging.keyed_batches import KeyedMessage
+from shared.messaging.producer import KeyedProducer
 from shared.telemetry import metrics, traces
 
 BATCH_ROWS_MAX: Final = 1_000
@@ -28,7 +28,6 @@ BATCH_BYTES_MAX: Final = 32 * 1024 * 1024
 COUNTED_ROWS_MAX: Final = 100_000
 IDLE_SECONDS: Final = 0.05
 ELECTION_SECONDS: Final = 1.0
-SEND_SECONDS_MAX: Final = 60.0
 BACKOFF_SECONDS_MAX: Final = 5.0
 
 _ELECT: Final = "select pg_try_advisory_lock(hashtext('outbox-relay'), hashtext(current_schema()))"
@@ -97,7 +96,7 @@ def headers_of(row: "asyncpg.Record", source: str) -> list[tuple[str, bytes | No
 class Relay:
     """Publishes one service's outbox; run it as a task for as long as the service lives."""
 
-    def __init__(self, database: Database, producer: AIOKafkaProducer, *, service: str) -> None:
+    def __init__(self, database: Database, producer: KeyedProducer, *, service: str) -> None:
         self._database = database
         self._producer = producer
         self._source = f"sluice/{service}"
@@ -122,6 +121,7 @@ class Relay:
                 else:
                     log.warning("relay cannot publish now, starting over", reason=type(error).__name__)
             await self._resign()
+            await self._producer.renew()
             await asyncio.sleep(backoff_seconds)
             backoff_seconds = min(backoff_seconds * 2, BACKOFF_SECONDS_MAX) if self.state.failure else 0.1
 
@@ -192,8 +192,7 @@ class Relay:
         with traces.send_spans(
             (row["aggregatetype"], traces.MessageLink(row["id"], row["traceparent"])) for row in rows
         ):
-            async with asyncio.timeout(SEND_SECONDS_MAX):  # an idempotent producer would try for ever
-                return await send_keyed(self._producer, messages)
+            return await self._producer.send(messages)
 
 
 async def measure_outbox(database: Database) -> None:

@@ -4,15 +4,16 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
 from shared.contracts import catalogue
 from shared.database.database import Database
 from shared.database.unit_of_work import MESSAGE_BYTES_MAX, Cause, MessageTooLargeError, UnitOfWork
+from shared.messaging.producer import KeyedProducer
 from shared.messaging.relay import Relay, measure_outbox
 from sluice.infrastructure.choose import Broker
 from support.topics import Topics
@@ -39,14 +40,15 @@ def _fields(entry: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-async def producer(kafka_server: Broker) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=kafka_server.bootstrap_servers,
-        acks="all",
-        enable_idempotence=kafka_server.is_idempotent,
+def plain_producer(broker: Broker) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        bootstrap_servers=broker.bootstrap_servers, acks="all", enable_idempotence=broker.is_idempotent
     )
-    await producer.start()
+
+
+@pytest.fixture
+async def producer(kafka_server: Broker) -> AsyncIterator[KeyedProducer]:
+    producer = KeyedProducer(lambda: plain_producer(kafka_server))
     yield producer
     await producer.stop()
 
@@ -94,6 +96,12 @@ class Builder:
 class FailingProducer:
     """A producer whose batches fail, once, that hold certain keys; each key has a partition of its own."""
 
+    def keyed(self) -> KeyedProducer:
+        return KeyedProducer(lambda: cast("AIOKafkaProducer", self))
+
+    async def start(self) -> None:
+        """It needs no broker."""
+
     def __init__(self, failing: set[bytes]) -> None:
         self.failing = failing
         self.sent: list[bytes] = []
@@ -116,7 +124,7 @@ class FailingProducer:
 
 
 async def test_a_committed_message_arrives_with_its_envelope(
-    store: Database, producer: AIOKafkaProducer, kafka_server: Broker, topic: str
+    store: Database, producer: KeyedProducer, kafka_server: Broker, topic: str
 ) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     async with store.transaction() as work:
@@ -136,7 +144,7 @@ async def test_a_committed_message_arrives_with_its_envelope(
 
 
 async def test_a_message_told_by_background_work_begins_a_trace(
-    store: Database, producer: AIOKafkaProducer, kafka_server: Broker, topic: str
+    store: Database, producer: KeyedProducer, kafka_server: Broker, topic: str
 ) -> None:
     async with store.transaction() as work:
         work.publish(HOLD, "BE-1", BODY, Cause(correlation_id="began-by"))
@@ -159,7 +167,7 @@ async def test_what_is_rolled_back_is_never_sent(store: Database) -> None:
 async def test_a_row_that_commits_late_is_published_too(store: Database) -> None:
     """A cursor over the sequence would skip it."""
     producer = FailingProducer(set())
-    relay = Relay(store, producer, service="release")
+    relay = Relay(store, producer.keyed(), service="release")
     async with store.pool.acquire() as slow, store.pool.acquire() as reader:
         transaction = slow.transaction()
         await transaction.start()
@@ -177,7 +185,7 @@ async def test_a_row_that_commits_late_is_published_too(store: Database) -> None
 async def test_a_failed_send_keeps_the_later_rows_of_its_key(store: Database) -> None:
     await publish(store, ["a", "b", "a", "b"])
     producer = FailingProducer({b"a"})
-    relay = Relay(store, producer, service="release")
+    relay = Relay(store, producer.keyed(), service="release")
     async with store.pool.acquire() as connection:
         with pytest.raises(KafkaTimeoutError):
             await relay.publish_oldest(connection)
@@ -191,7 +199,7 @@ async def test_a_failed_send_keeps_the_later_rows_of_its_key(store: Database) ->
 async def test_a_batch_that_failed_keeps_the_rows_of_later_batches_too(store: Database) -> None:
     await publish(store, ["a", "a", "a", "a", "b"])
     producer = FailingProducer({b"a"})
-    relay = Relay(store, producer, service="release")
+    relay = Relay(store, producer.keyed(), service="release")
     async with store.pool.acquire() as connection:
         with pytest.raises(KafkaTimeoutError):
             await relay.publish_oldest(connection)
@@ -204,20 +212,21 @@ async def test_a_batch_that_failed_keeps_the_rows_of_later_batches_too(store: Da
 
 
 async def test_a_key_has_the_partition_that_other_clients_choose(
-    store: Database, producer: AIOKafkaProducer, kafka_server: Broker, topic: str
+    store: Database, producer: KeyedProducer, kafka_server: Broker, topic: str
 ) -> None:
     keys = [f"P-{number}" for number in range(30)]
     await publish(store, keys)
     async with store.pool.acquire() as connection:
         await Relay(store, producer, service="release").publish_oldest(connection)
     chosen = {record.key: record.partition for record in await read_topic(kafka_server, topic, len(keys))}
-    for key in keys:
-        sent = await producer.send_and_wait(topic, b"{}", key=key.encode())
-        assert chosen[key.encode()] == sent.partition
+    async with plain_producer(kafka_server) as other:
+        for key in keys:
+            sent = await other.send_and_wait(topic, b"{}", key=key.encode())
+            assert chosen[key.encode()] == sent.partition
 
 
 async def test_more_messages_than_fit_a_batch_arrive_in_order(
-    store: Database, producer: AIOKafkaProducer, kafka_server: Broker, topic: str
+    store: Database, producer: KeyedProducer, kafka_server: Broker, topic: str
 ) -> None:
     count = 900
     async with store.transaction() as work:
@@ -232,7 +241,7 @@ async def test_more_messages_than_fit_a_batch_arrive_in_order(
 
 
 async def test_one_of_two_relays_leads_and_the_other_takes_over_in_order(
-    store: Database, producer: AIOKafkaProducer, kafka_server: Broker, topic: str
+    store: Database, producer: KeyedProducer, kafka_server: Broker, topic: str
 ) -> None:
     relays = [Relay(store, producer, service="release") for _ in range(2)]
     tasks = [asyncio.create_task(relay.run()) for relay in relays]
@@ -260,12 +269,38 @@ async def test_one_of_two_relays_leads_and_the_other_takes_over_in_order(
         assert times == sorted(times)
 
 
+async def test_a_producer_that_the_broker_refuses_for_good_is_replaced(
+    store: Database, producer: KeyedProducer, kafka_server: Broker, topic: str
+) -> None:
+    """A batch that was given up leaves a gap in an idempotent producer's count, and all later ones are refused."""
+    if not kafka_server.is_idempotent:
+        pytest.skip("this broker counts no messages")
+    relaying = asyncio.create_task(Relay(store, producer, service="release").run())
+
+    async def drained() -> bool:
+        return await waiting(store) == 0
+
+    keys = [f"P-{number}" for number in range(20)]
+    await publish(store, keys)
+    await wait_until(drained, what="an empty outbox")
+    refused = producer._producer
+    assert refused is not None
+    for partition in range(3):
+        refused._txn_manager.increment_sequence_number(TopicPartition(topic, partition), 5)
+    await publish(store, keys)
+    await wait_until(drained, what="an empty outbox")
+    relaying.cancel()
+    await asyncio.gather(relaying, return_exceptions=True)
+    assert producer._producer is not refused
+    assert len(await read_topic(kafka_server, topic, 40)) == 40
+
+
 async def _is_led_by(relay: Relay) -> bool:
     return relay.state.leading
 
 
 async def test_keys_keep_their_partition(
-    store: Database, producer: AIOKafkaProducer, kafka_server: Broker, topic: str
+    store: Database, producer: KeyedProducer, kafka_server: Broker, topic: str
 ) -> None:
     for _ in range(3):
         await publish(store, [str(key) for key in range(20)])

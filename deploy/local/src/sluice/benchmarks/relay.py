@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 
 from shared.database.database import Database
 from shared.database.unit_of_work import Cause
+from shared.messaging.producer import KeyedProducer
 from shared.messaging.relay import BATCH_ROWS_MAX, Relay, headers_of
 from shared.service import make_producer
 from sluice.benchmarks.figures import Figure, Goal, Measured, Result
@@ -29,8 +30,10 @@ async def measure_relay(servers: Servers, messages: int) -> Result:
     async with fresh_database(servers.administrator_url) as url:
         database = Database(url, schema=_SCHEMA, application_name="bench-relay")
         producer = make_producer(servers.settings(), service="bench")
+        relayed = KeyedProducer(lambda: make_producer(servers.settings(), service="bench"))
         await database.open()
         await producer.start()
+        await relayed.start()
         try:
             await _fill(database, messages)
             async with database.pool.acquire() as connection:
@@ -38,9 +41,10 @@ async def measure_relay(servers: Servers, messages: int) -> Result:
             await _send_bare(producer, rows[:BATCH_ROWS_MAX])
             limit_seconds = await _send_bare(producer, rows)
             with measure_processor_time({}) as used:
-                await _relay_all(database, producer)
+                await _relay_all(database, relayed)
         finally:
             await producer.stop()
+            await relayed.stop()
             await database.close()
     size_bytes = sum(len(row["payload"]) for row in rows) // len(rows)
     figure = Figure(
@@ -87,7 +91,7 @@ async def _send_bare(producer: AIOKafkaProducer, rows: list["asyncpg.Record"]) -
     return time.perf_counter() - started
 
 
-async def _relay_all(database: Database, producer: AIOKafkaProducer) -> None:
+async def _relay_all(database: Database, producer: KeyedProducer) -> None:
     relay = Relay(database, producer, service="bench")
     connection = await database.connect()
     try:
