@@ -23,9 +23,13 @@ class Stage(StrEnum):
     DELETED = "deleted"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BillingEventItem:
-    """One line of a billing event; amounts and prices in the event's currency."""
+    """One line of a billing event; amounts and prices in the event's currency.
+
+    Nothing changes it. It is not declared `frozen`, nor are the other values that are made for each line, since making
+    one would take three times as long.
+    """
 
     item_id: str
     category: str

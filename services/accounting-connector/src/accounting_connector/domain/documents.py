@@ -34,7 +34,7 @@ class DocumentStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DocumentLine:
     """One item of a billing event; amounts in the document's currency, on a credit note with turned sign."""
 

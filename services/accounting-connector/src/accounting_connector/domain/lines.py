@@ -31,7 +31,7 @@ class DocumentKind(StrEnum):
         return DocumentKind.SALES_INVOICE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MappedItem:
     """An item with what its line will show; quantity and unit price with the item's own signs."""
 
@@ -86,10 +86,8 @@ def rounding_reasons(items: Sequence[MappedItem], currency: str) -> Iterator[Rea
     wrong = [
         mapped.item.item_id
         for mapped in items
-        if exact_sum(
-            (exact_product(mapped.quantity, mapped.unit_price), mapped.item.amount.copy_negate())
-        ).copy_abs()
-        > tolerance
+        if (product := exact_product(mapped.quantity, mapped.unit_price)) != mapped.item.amount
+        and exact_sum((product, mapped.item.amount.copy_negate())).copy_abs() > tolerance
     ]
     if wrong:
         yield Reason(

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from accounting_connector.domain.billing_events import BillingEvent, BillingEventItem, Stage
@@ -50,6 +51,7 @@ def _item(body: Mapping[str, Any]) -> BillingEventItem:
     )
 
 
+@lru_cache(maxsize=4_096)  # the items of a batch share few days
 def _day(text: str | None) -> datetime.date | None:
     return None if text is None else datetime.date.fromisoformat(text)
 
