@@ -8,8 +8,13 @@ import jsonschema
 import pytest
 
 from contract.samples import SAMPLES, sample
+from shared.contracts import topics
 from shared.contracts.asyncapi import asyncapi_document, rendered_document
 from shared.contracts.catalogue import CATALOGUE
+from shared.messaging.dead_letters import reason_headers
+from shared.messaging.message import Refusal
+from sluice.topics import read_topics
+from support.records import message_record
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "contract" / "asyncapi.json"
 DOCUMENT = asyncapi_document()
@@ -32,7 +37,22 @@ def test_every_message_type_is_published_on_its_channel() -> None:
         for channel in DOCUMENT["channels"].values()
         for name in channel["messages"]
     }
-    assert published == {(entry.topic, entry.type) for entry in CATALOGUE.values()}
+    letters = {(topics.dead_letters_topic(service), "dead-letter") for service in topics.SERVICES}
+    assert published == {(entry.topic, entry.type) for entry in CATALOGUE.values()} | letters
+
+
+def test_every_topic_is_there() -> None:
+    assert set(DOCUMENT["channels"]) == {topic.name for topic in read_topics()}
+    for operation in DOCUMENT["operations"].values():
+        topic = operation["channel"]["$ref"].removeprefix("#/channels/")
+        sends = topic.endswith((".events", ".dead-letters")) and topic != topics.PSA_BILLING_EVENTS
+        assert operation["action"] == ("send" if sends else "receive"), topic
+
+
+def test_a_dead_letter_has_the_headers_that_are_written() -> None:
+    headers = DOCUMENT["components"]["messages"]["dead-letter"]["headers"]
+    refusal = Refusal(message_record("psa.account.upserted.v1", {}), "not valid")
+    assert set(headers["required"]) == set(reason_headers("release", refusal))
 
 
 def test_every_reference_leads_somewhere() -> None:

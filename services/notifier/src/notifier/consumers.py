@@ -18,8 +18,7 @@ from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.batches import Line
 from shared.messaging.message import Decoded, Message, Origin
 
-SERVICES: Final = ("release", "accounting-connector", "billing-runs", "notifier")
-DEAD_LETTERS: Final = {topics.dead_letters_topic(service): service for service in SERVICES}
+DEAD_LETTERS: Final = {topics.dead_letters_topic(service): service for service in topics.SERVICES}
 """Whose dead letters stand on which topic."""
 
 FACTS_PACE_SECONDS: Final = 0.2

@@ -19,6 +19,7 @@ VERSION: Final = "1.0.0"
 
 References = Mapping[tuple[Any, JsonSchemaMode], dict[str, Any]]
 
+_DEAD_LETTER: Final = "dead-letter"
 _REFERENCE: Final = "#/components/schemas/{model}"
 _WRITERS: Final = {
     topics.RELEASE_EVENTS: "release",
@@ -32,6 +33,11 @@ _WRITERS: Final = {
 def asyncapi_document() -> dict[str, Any]:
     """The document: a channel per topic, a message per type, a schema per model, and one operation per topic."""
     references, schemas = _schemas()
+    channels = {topic: _channel(topic) for topic in _topics()}
+    channels |= {
+        topics.dead_letters_topic(service): _dead_letters_channel(service) for service in topics.SERVICES
+    }
+    messages = {entry.type: _message(entry, references) for entry in CATALOGUE.values()}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -40,10 +46,10 @@ def asyncapi_document() -> dict[str, Any]:
             "description": "Releases billing events and turns them into invoices: every message on Kafka.",
         },
         "defaultContentType": CONTENT_TYPE_JSON,
-        "channels": {topic: _channel(topic) for topic in _topics()},
-        "operations": {_operation_name(topic): _operation(topic) for topic in _topics()},
+        "channels": channels,
+        "operations": {_operation_name(topic): _operation(topic) for topic in channels},
         "components": {
-            "messages": {entry.type: _message(entry, references) for entry in CATALOGUE.values()},
+            "messages": {**messages, _DEAD_LETTER: _dead_letter()},
             "messageTraits": {"cloudEvent": _cloud_event_trait()},
             "schemas": schemas,
         },
@@ -73,15 +79,24 @@ def _channel(topic: str) -> dict[str, Any]:
     }
 
 
+def _dead_letters_channel(service: str) -> dict[str, Any]:
+    return {
+        "address": topics.dead_letters_topic(service),
+        "description": f"What the {service} service could not take, with why.",
+        "messages": {_DEAD_LETTER: {"$ref": f"#/components/messages/{_DEAD_LETTER}"}},
+    }
+
+
+def _action(topic: str) -> str:
+    return "send" if topic in _WRITERS or topics.is_dead_letters_topic(topic) else "receive"
+
+
 def _operation_name(topic: str) -> str:
-    return f"{'send' if topic in _WRITERS else 'receive'}-{topic}"
+    return f"{_action(topic)}-{topic}"
 
 
 def _operation(topic: str) -> dict[str, Any]:
-    operation: dict[str, Any] = {
-        "action": "send" if topic in _WRITERS else "receive",
-        "channel": {"$ref": f"#/channels/{topic}"},
-    }
+    operation: dict[str, Any] = {"action": _action(topic), "channel": {"$ref": f"#/channels/{topic}"}}
     if topic in _WRITERS:
         operation["summary"] = f"Facts of the {_WRITERS[topic]} service."
     return operation
@@ -95,7 +110,34 @@ def _message(entry: MessageType, references: References) -> dict[str, Any]:
         "description": f"{entry.description}\n\nKey: {entry.key_field}. Unknown fields are {unknown}.",
         "contentType": CONTENT_TYPE_JSON,
         "traits": [{"$ref": "#/components/messageTraits/cloudEvent"}],
+        "bindings": _key(f"What {entry.key_field} of the body says."),
         "payload": references[entry.body_model, _mode(entry)],
+    }
+
+
+def _key(description: str) -> dict[str, Any]:
+    return {"kafka": {"key": {"type": "string", "description": description}, "bindingVersion": "0.5.0"}}
+
+
+def _dead_letter() -> dict[str, Any]:
+    texts = {
+        "dl_reason": "Why it could not be taken, in words.",
+        "dl_errors": "The same by field: JSON, a list of {field, message}.",
+        "dl_topic": "The topic that it came from.",
+        "dl_partition": "The partition there.",
+        "dl_offset": "The offset there.",
+        "dl_service": "Who could not take it.",
+        "dl_time": "When that was.",
+    }
+    properties = {name: {"type": "string", "description": text} for name, text in texts.items()}
+    return {
+        "name": _DEAD_LETTER,
+        "title": "DeadLetter",
+        "description": "The original key, value and headers, whatever they are, and headers that say why.",
+        "contentType": "application/octet-stream",
+        "headers": {"type": "object", "required": list(texts), "properties": properties},
+        "bindings": _key("The original key."),
+        "payload": {"description": "The original bytes; none for a record without a value."},
     }
 
 

@@ -17,6 +17,9 @@ BILLING_RUNS_COMMANDS: Final = "billing-runs.commands"
 BILLING_RUNS_EVENTS: Final = "billing-runs.events"
 NOTIFIER_EVENTS: Final = "notifier.events"
 
+SERVICES: Final = ("release", "accounting-connector", "billing-runs", "notifier")
+"""Each has a topic of what it could not take."""
+
 _DEAD_LETTERS: Final = ".dead-letters"
 
 

@@ -57,12 +57,13 @@ async def write(work: UnitOfWork, service: str, refusals: Sequence[Refusal]) -> 
     return len(rows)
 
 
-def _queue(work: UnitOfWork, service: str, dead_letter_id: str, refusal: Refusal) -> None:
+def reason_headers(service: str, refusal: Refusal) -> dict[str, str]:
+    """The headers that say why a record was put aside, and where it came from (contract.md section 1)."""
     record = refusal.record
     errors = list(refusal.errors) or [
         {"field": "", "message": refusal.reason}
     ]  # the empty field: the whole value
-    why = {
+    return {
         "dl_reason": refusal.reason,
         "dl_errors": orjson.dumps(errors).decode(),
         "dl_topic": record.topic,
@@ -71,9 +72,14 @@ def _queue(work: UnitOfWork, service: str, dead_letter_id: str, refusal: Refusal
         "dl_service": service,
         "dl_time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
+
+
+def _queue(work: UnitOfWork, service: str, dead_letter_id: str, refusal: Refusal) -> None:
+    record = refusal.record
     # A record that was replayed and failed again: only the newest reason is kept.
     original = [(name, value) for name, value in record.headers if not name.startswith(HEADER_PREFIX)]
-    headers = original + [(name, text.encode()) for name, text in why.items()]
+    why = reason_headers(service, refusal).items()
+    headers = original + [(name, text.encode()) for name, text in why]
     work.publish_dead_letter(dead_letter_id, dead_letters_topic(service), record.key, record.value, headers)
 
 
