@@ -4,9 +4,12 @@ A service owns nothing: tables belong to the administrator, and the service's ro
 (append-only tables get no update and no delete).
 """
 
+import base64
 import contextlib
 import hashlib
+import hmac
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,7 @@ _UP: Final = re.compile(r"^-- migrate:up.*$", re.MULTILINE)
 _DOWN: Final = re.compile(r"^-- migrate:down.*$", re.MULTILINE)
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _LOCK_KEY: Final = 5_190_311
+_SCRAM_ITERATIONS: Final = 4_096
 
 
 class MigrationError(RuntimeError):
@@ -58,6 +62,21 @@ def role_of(schema: str) -> str:
     return f"sluice_{schema}"
 
 
+def password_verifier(password: str) -> str:
+    """What PostgreSQL stores of a password (SCRAM-SHA-256, RFC 5803): it can be checked, and not be read.
+
+    Raises MigrationError for one that is empty or not of printable ASCII characters, which others would be normalised.
+    """
+    if not password or not (password.isascii() and password.isprintable()):
+        raise MigrationError("a password is one or more printable ASCII characters")
+    salt = secrets.token_bytes(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _SCRAM_ITERATIONS)
+    stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    encoded = [base64.b64encode(part).decode() for part in (salt, stored_key, server_key)]
+    return f"SCRAM-SHA-256${_SCRAM_ITERATIONS}:{encoded[0]}${encoded[1]}:{encoded[2]}"
+
+
 async def migrate(
     connection: "asyncpg.Connection[Any]", *, schema: str, password: str | None, folder: Path
 ) -> list[str]:
@@ -91,8 +110,8 @@ async def _prepare_schema(connection: "asyncpg.Connection[Any]", schema: str, pa
         with contextlib.suppress(asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
             await connection.execute(f'create role "{role}" login nosuperuser nocreatedb nocreaterole')
     if password is not None:
-        literal = await connection.fetchval("select quote_literal($1::text)", password)
-        await connection.execute(f'alter role "{role}" password {literal}')
+        # Statements may be logged by the server; what it needs to check a password does not tell it.
+        await connection.execute(f"alter role \"{role}\" password '{password_verifier(password)}'")
     await connection.execute(f'create schema if not exists "{schema}"')
     await connection.execute(f'grant usage on schema "{schema}" to "{role}"')
     await connection.execute(f'set search_path to "{schema}"')
