@@ -144,6 +144,15 @@ def test_reconcile_fails_unless_the_books_balance(stand: Stand, balanced: bool, 
     assert json.loads(output)["balanced"] is balanced
 
 
+def test_differences_are_shown_in_full(stand: Stand) -> None:
+    difference = {"project_id": "P-1", "ledger": "10.00", "total": "12.00"}
+    check = {"check": "project_totals_match_ledger", "balanced": False, "differences": [difference]}
+    stand.answers["/reconciliation"] = (200, {"balanced": False, "checks": [check]})
+    code, output, complaint = sluice("reconcile")
+    assert (code, complaint.strip()) == (1, "the books do NOT balance")
+    assert "project_id P-1, ledger 10.00, total 12.00" in output
+
+
 def test_a_service_that_is_away_is_a_failure_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_TOKEN", "secret")
     monkeypatch.setenv("SLUICE_RELEASE_URL", "http://127.0.0.1:9")

@@ -1,11 +1,12 @@
 """`sluice reconcile`: whether the books balance."""
 
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import typer
 
 from sluice.client import CallError, DataOption, UserOption, connect
-from sluice.console import EXIT_FAILED, JsonOption, answer_json, answer_table, fail, say
+from sluice.console import EXIT_FAILED, JsonOption, answer_json, answer_table, answer_text, fail, say
 from sluice.state import StateError
 
 _WITH_BOOKS: Final = ("release", "accounting-connector")
@@ -30,6 +31,18 @@ def reconcile(data: DataOption = None, user: UserOption = "operator", as_json: J
             for check in report["checks"]
         ]
         answer_table(["service", "check", "balanced", "differences"], rows)
+        for line in _differences(reports):
+            answer_text(line)
         say("the books balance" if balanced else "the books do NOT balance")
     if not balanced:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _differences(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Each difference in full, below the name of its check."""
+    for service, report in reports.items():
+        for check in report["checks"]:
+            if not check["balanced"]:
+                yield f"\n{service}: {check['check']}"
+                for difference in check["differences"]:
+                    yield "  " + ", ".join(f"{name} {value}" for name, value in difference.items())
