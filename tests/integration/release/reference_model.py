@@ -35,13 +35,22 @@ class Model:
     def total(self, project_id: str, budget_id: str | None, currency: str = "GBP") -> int:
         return self.totals.get((project_id, budget_id, currency), 0)
 
+    def taken(self, project_id: str, budget_id: str | None) -> int:
+        """What decisions count as used: the total, and what credits under revert will take."""
+        on_cap = (
+            event.amount if budget_id is None else event.on_budgets().get(budget_id, 0)
+            for event in self.events.values()
+            if (event.project_id, event.currency, event.stage) == (project_id, "GBP", "reverting")
+        )
+        return self.total(project_id, budget_id) - sum(amount for amount in on_cap if amount < 0)
+
     # One event
 
     def left(self, project_id: str, budget_id: str | None) -> int:
         """What may still be released on the project or, with the tolerance, on one of its budgets."""
         project = self.projects[project_id]
         allowed = project.bookings if budget_id is None else project.budgets[budget_id][0] + TOLERANCE
-        return allowed - self.total(project_id, budget_id)
+        return allowed - self.taken(project_id, budget_id)
 
     def verdict(self, event_id: str, *, in_job: bool, split: bool, job_id: str | None = None) -> Verdict:
         event = self.events.get(event_id)
@@ -72,7 +81,7 @@ class Model:
             if project.enforced or project.has_capped_budget:
                 return Verdict((*codes, "cap_currency_mismatch"))
             return Verdict(tuple(codes)) if codes else Verdict(kept=tuple(event.items))
-        remaining = project.bookings - self.total(project.project_id, None)
+        remaining = project.bookings - self.taken(project.project_id, None)
         over_project = project.enforced and event.amount > 0 and event.amount > remaining
         over = self._budgets_over(event, project)
         if codes:
@@ -93,7 +102,7 @@ class Model:
             for budget_id, asked in event.on_budgets().items()
             if project.budgets[budget_id][1]
             and asked > 0
-            and self.total(project.project_id, budget_id) + asked > project.budgets[budget_id][0] + TOLERANCE
+            and self.taken(project.project_id, budget_id) + asked > project.budgets[budget_id][0] + TOLERANCE
         }
 
     def _first_fit(self, event: Event, remaining: int, *, in_job: bool, split: bool) -> Verdict:
@@ -113,7 +122,7 @@ class Model:
     def _to_budgets(
         self, event: Event, project: Project, over: set[str], *, unasked: bool, split: bool
     ) -> Verdict:
-        room = {each: project.budgets[each][0] - self.total(project.project_id, each) for each in over}
+        room = {each: project.budgets[each][0] - self.taken(project.project_id, each) for each in over}
         kept, moved, overages = [], [], []
         for item in sorted(event.items, key=lambda each: each.order):
             if item.budget_id not in over:
@@ -290,7 +299,7 @@ class Model:
         if reverting[0].currency != "GBP":
             return ()
         taken = -sum(each.amount for each in reverting)
-        remaining = project.bookings - self.total(project.project_id, None)
+        remaining = project.bookings - self.taken(project.project_id, None)
         codes = ["cap_exceeded"] * (project.enforced and taken > 0 and taken > remaining)
         budgets: dict[str, int] = {}
         for each in reverting:
@@ -301,7 +310,7 @@ class Model:
             for budget_id, asked in budgets.items()
             if project.budgets[budget_id][1]
             and asked > 0
-            and self.total(project.project_id, budget_id) + asked > project.budgets[budget_id][0] + TOLERANCE
+            and self.taken(project.project_id, budget_id) + asked > project.budgets[budget_id][0] + TOLERANCE
         ]
         return (*codes, *(["budget_cap_exceeded"] * bool(over)))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from integration.release.driver import Fact, Record, generated, item, project, words
+from integration.release.driver import Fact, Record, business_record, generated, item, project, words
 from integration.release.releasing import SETTINGS, ReleasingDriver, capped_project, release, worth
 from release.consumers import accounting_line
 from release.domain.settings import ReleaseSettings
@@ -220,6 +220,61 @@ async def test_credit_whose_room_was_billed_is_not_undone(driver: AccountingDriv
     await driver.command(revert("BE-1"))
     assert [fact["reasons"][0]["code"] for fact in await driver.facts("refused")] == ["cap_exceeded"]
     assert await driver.stage("BE-1") == "released"
+
+
+async def test_room_that_a_credit_under_revert_takes_is_kept_free(driver: AccountingDriver) -> None:
+    await driver.know(
+        capped_project("100.00"), worth("BE-1", "-50.00"), worth("BE-2", "100.00"), worth("BE-3", "50.00")
+    )
+    await driver.command(release("BE-1"), release("BE-2"), revert("BE-1"))
+    assert [await driver.stage("BE-1"), (await driver.cap()).remaining] == ["reverting", 50]
+    await driver.command(release("BE-3"))
+    (refused,) = await driver.facts("refused")
+    assert (refused["billing_event_id"], refused["reasons"][0]["code"]) == ("BE-3", "no_item_fits")
+    assert refused["reasons"][0]["detail"]["reserved"] == "50.00"
+    await driver.accounting(withdrawn())
+    cap = await driver.cap()
+    assert await driver.stage("BE-1") == "reverted"
+    assert cap.remaining == cap.room == 0
+
+
+async def test_room_is_free_again_where_the_credit_stays(driver: AccountingDriver) -> None:
+    await driver.know(
+        capped_project("100.00"), worth("BE-1", "-50.00"), worth("BE-2", "100.00"), worth("BE-3", "50.00")
+    )
+    await driver.command(release("BE-1"), release("BE-2"), revert("BE-1"))
+    await driver.accounting(withdraw_refused())
+    await driver.command(release("BE-3"))
+    assert [await driver.stage("BE-1"), await driver.stage("BE-3")] == ["released", "released"]
+    assert (await driver.cap()).room == 0
+
+
+async def test_two_credits_under_revert_do_not_share_their_room(driver: AccountingDriver) -> None:
+    await driver.know(
+        capped_project("100.00"), worth("BE-1", "-50.00"), worth("BE-2", "-50.00"), worth("BE-3", "150.00")
+    )
+    await driver.command(release("BE-1"), release("BE-2"), release("BE-3"))
+    await driver.command(revert("BE-1"), revert("BE-2"))
+    assert [fact["reasons"][0]["code"] for fact in await driver.facts("refused")] == ["cap_exceeded"]
+    await driver.accounting(withdrawn("BE-1"))
+    assert [await driver.stage("BE-1"), await driver.stage("BE-2")] == ["reverted", "released"]
+    assert (await driver.cap()).remaining == 0
+
+
+async def test_room_is_kept_free_on_a_budget_too(driver: AccountingDriver) -> None:
+    budgets = [{"budget_id": "B-1", "amount": "100.00", "apply_billing_cap": True}]
+    await driver.know(
+        project(budgets=budgets),
+        business_record(),
+        *(
+            generated(f"BE-{number}", item(f"i{number}", amount, budget_id="B-1"))
+            for number, amount in enumerate(("-50.00", "100.00", "50.00"), start=1)
+        ),
+    )
+    await driver.command(release("BE-1"), release("BE-2"), revert("BE-1"), release("BE-3", on_cap="split"))
+    assert [fact["reasons"][0]["code"] for fact in await driver.facts("refused")] == ["budget_fully_released"]
+    await driver.accounting(withdrawn())
+    assert (await driver.cap()).budgets["B-1"].taken_in("GBP") == 100
 
 
 async def test_reverting_what_is_not_released_is_refused(driver: AccountingDriver) -> None:

@@ -11,10 +11,13 @@ from shared.money import ZERO
 
 
 def is_over(budget: BudgetCap, asked: Decimal, currency: str) -> bool:
-    """Whether a capped budget would be passed (released + asked > amount + tolerance); never by 0 or less."""
+    """Whether a capped budget would be passed (released + asked > amount + tolerance); never by 0 or less.
+
+    What credits under revert will take counts as released.
+    """
     if not budget.capped or asked <= ZERO:
         return False
-    return budget.released_in(currency) + asked > budget.amount + budget.tolerance.amount
+    return budget.taken_in(currency) + asked > budget.amount + budget.tolerance.amount
 
 
 def divide_to_budgets(
@@ -25,7 +28,7 @@ def divide_to_budgets(
     In the order of creation, an item is kept where it fits its budget's room (a credit always, and it makes room
     again); one that partly fits is kept with its overage; with no room it moves.
     """
-    rooms = {budget_id: budget.amount - budget.released_in(currency) for budget_id, budget in over.items()}
+    rooms = {budget_id: budget.amount - budget.taken_in(currency) for budget_id, budget in over.items()}
     kept: list[BillingEventItem] = []
     moved: list[BillingEventItem] = []
     overages: list[Overage] = []

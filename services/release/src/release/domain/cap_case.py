@@ -39,8 +39,8 @@ class CapCase:
 
     @property
     def over_project(self) -> bool:
-        """Whether the project's cap is enforced and the event is more than what remains."""
-        return self.cap.enforced and not fits_project(self.summary_amount, self.cap.remaining)
+        """Whether the project's cap is enforced and the event is more than what remains, reservations taken off."""
+        return self.cap.enforced and not fits_project(self.summary_amount, self.cap.room)
 
     def refused(self, rule: Rule, items: tuple[ItemDecision, ...] = ()) -> Decision:
         """The explanation of a refusal: nothing is released."""

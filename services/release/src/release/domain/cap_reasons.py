@@ -38,10 +38,12 @@ def over_project(code: str, cap: ProjectCap, summary_amount: Decimal) -> Reason:
         "too_many_items_to_split": " It has too many items to be split.",
     }[code]
     currency = cap.currency
+    reserved = cap.reserved_amount
+    kept_free = f", {show(reserved, currency)} kept free for credits under revert" if reserved else ""
     return Reason(
         code,
-        f"{show(summary_amount, currency)} is more than the {show(cap.remaining, currency)} that remain of the "
-        f"bookings of {show(cap.bookings, currency)}.{consequence}",
+        f"{show(summary_amount, currency)} is more than the {show(cap.room, currency)} that remain of the "
+        f"bookings of {show(cap.bookings, currency)}{kept_free}.{consequence}",
         {
             "level": "project",
             "currency": currency,
@@ -49,6 +51,7 @@ def over_project(code: str, cap: ProjectCap, summary_amount: Decimal) -> Reason:
             "bookings": format_amount(cap.bookings, currency),
             "released": format_amount(cap.released_in(currency), currency),
             "remaining": format_amount(cap.remaining, currency),
+            **({"reserved": format_amount(reserved, currency)} if reserved else {}),
         },
     )
 

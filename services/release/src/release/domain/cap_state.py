@@ -12,6 +12,7 @@ from shared.money import ZERO
 class BudgetCap:
     """One budget: its amount in the project's currency, whether it is capped, and its released totals by currency.
 
+    `reserved` is what credits under revert will take, by currency.
     `removed` where the project no longer has it: then it caps nothing, and is kept for what the ledger says of it.
     """
 
@@ -21,6 +22,7 @@ class BudgetCap:
     released: Mapping[str, Decimal] = field(default_factory=dict)
     tolerance: Tolerance = NO_TOLERANCE
     removed: bool = False
+    reserved: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def capped(self) -> bool:
@@ -31,14 +33,19 @@ class BudgetCap:
         """The released total in this currency."""
         return self.released.get(currency, ZERO)
 
+    def taken_in(self, currency: str) -> Decimal:
+        """What a decision counts as used in this currency: released, or reserved for credits under revert."""
+        return self.released_in(currency) + self.reserved.get(currency, ZERO)
+
 
 @dataclass(slots=True)
 class ProjectCap:
     """A project as it is stored when a decision commits, under the lock: bookings, flags, and released totals.
 
     `bookings` 0 where none are known. `released` is by currency: where the cap is only tracked, events of other
-    currencies are counted apart. `alert_threshold` is in percent of the bookings. Never changed: a release gives a new
-    one (`after_release`).
+    currencies are counted apart. `reserved`, by currency too, is what credits under revert will take: their withdrawal
+    cannot be refused any more, so no decision may count on that room. `alert_threshold` is in percent of the bookings.
+    Never changed: a release gives a new one (`after_release`).
     """
 
     project_id: str
@@ -52,6 +59,7 @@ class ProjectCap:
     alert_recipient: str | None = None
     released: Mapping[str, Decimal] = field(default_factory=dict)
     budgets: Mapping[str, BudgetCap] = field(default_factory=dict)
+    reserved: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def tracked(self) -> bool:
@@ -77,6 +85,16 @@ class ProjectCap:
     def remaining(self) -> Decimal:
         """Bookings less what is released in the project's currency; negative where bookings were lowered."""
         return self.bookings - self.released_in(self.currency)
+
+    @property
+    def reserved_amount(self) -> Decimal:
+        """What credits under revert will take of the remaining, in the project's currency."""
+        return self.reserved.get(self.currency, ZERO)
+
+    @property
+    def room(self) -> Decimal:
+        """What a decision may use: the remaining less what is reserved."""
+        return self.remaining - self.reserved_amount
 
     def released_in(self, currency: str) -> Decimal:
         """The released total of the project in this currency."""

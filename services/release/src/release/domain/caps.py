@@ -98,7 +98,7 @@ def _decide_over_project(case: CapCase, request: ReleaseRequest, settings: Relea
         return refused("cap_exceeded", Rule.JOB_DOES_NOT_SPLIT)
     if becomes_job(len(case.event.items), settings):
         return refused("too_many_items_to_split", Rule.TOO_MANY_ITEMS)
-    division = divide_first_fit(case.event.items, case.cap.remaining)
+    division = divide_first_fit(case.event.items, case.cap.room)
     explained = case.refused(Rule.FIRST_FIT, division.decisions)
     if no_item_fits(division):
         return Stopped(explained, (cap_reasons.over_project("no_item_fits", case.cap, case.summary_amount),))

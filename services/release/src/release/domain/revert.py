@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from release.domain import cap_reasons
 from release.domain.budget_cap import is_over
@@ -12,7 +13,7 @@ from release.domain.explanation import BudgetDecision
 from release.domain.project_cap import fits_project
 from release.domain.reasons import Reason, not_found, out_of_reach
 from release.domain.stages import REVERTIBLE_STAGES, UNRELEASED_STAGES, Stage
-from shared.money import exact_sum
+from shared.money import ZERO, exact_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def refusals_by_caps(events: Sequence[BillingEvent], cap: ProjectCap) -> tuple[R
         return ()
     reasons = []
     taken = -exact_sum(event.summary_amount for event in events)
-    if cap.enforced and not fits_project(taken, cap.remaining):
+    if cap.enforced and not fits_project(taken, cap.room):
         reasons.append(cap_reasons.over_project("cap_exceeded", cap, taken))
     over = []
     for budget_id, amount in amount_by_budget(item for event in events for item in event.items).items():
@@ -93,6 +94,28 @@ def refusals_by_caps(events: Sequence[BillingEvent], cap: ProjectCap) -> tuple[R
     if over:
         reasons.append(cap_reasons.over_budgets("budget_cap_exceeded", over, currency))
     return tuple(reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The room that an event under revert takes back of its project (`budget_id` None) or of one of its budgets."""
+
+    billing_event_id: str
+    project_id: str
+    budget_id: str | None
+    currency: str
+    amount: Decimal
+
+
+def reservations_of(event: BillingEvent) -> tuple[Reservation, ...]:
+    """What the revert of this event will take from the caps, for it was a credit there; nothing where it gives back."""
+    released: dict[str | None, Decimal] = {None: event.summary_amount}
+    released.update(amount_by_budget(event.items))
+    return tuple(
+        Reservation(event.billing_event_id, event.project_id, budget_id, event.currency, -amount)
+        for budget_id, amount in released.items()
+        if amount < ZERO
+    )
 
 
 def _made_by_splits(billing_event_id: str, lineage: Mapping[str, LineageMember]) -> list[str]:

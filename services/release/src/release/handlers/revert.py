@@ -7,13 +7,14 @@ from typing import Any, Final
 from release.domain.cap_state import ProjectCap
 from release.domain.events import BillingEvent
 from release.domain.reasons import Reason, not_found
-from release.domain.revert import RevertPlan, plan_revert, refusals_by_caps
+from release.domain.revert import RevertPlan, plan_revert, refusals_by_caps, reservations_of
 from release.domain.stages import Stage
 from release.facts import reason_bodies
 from release.handlers.commands import Command, starter_of
 from release.handlers.lock_order import lock_ahead
 from release.handlers.publishing import publish_billing_event, publish_refused
 from release.store import event_changes, history
+from release.store.cap_reservations import reserve
 from release.store.caps import lock_caps_of_events
 from release.store.events import StoredEvent, load_events, lock_events
 from release.store.history import HistoryEntry
@@ -93,6 +94,7 @@ async def _begin(
     connection = work.connection
     changed = [_reverting(stored[billing_event_id]) for billing_event_id in plan.reverting]
     await event_changes.save_stages(connection, changed)
+    await reserve(connection, [kept for each in changed for kept in reservations_of(each.event)])
     deleting = [stored[billing_event_id] for billing_event_id in plan.deleting]
     await note_deletions(
         connection, ask.billing_event_id, [(each.billing_event_id, each.event.on_hold) for each in deleting]

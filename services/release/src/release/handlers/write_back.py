@@ -17,6 +17,7 @@ from release.handlers.arrival import deleted_event
 from release.handlers.publishing import publish_billing_event, publish_deleted, publish_refused
 from release.release_facts import billed_body
 from release.store import caps, event_changes, history, ledger
+from release.store.cap_reservations import end_reservations
 from release.store.events import StoredEvent, lock_events
 from release.store.history import HistoryEntry
 from release.store.ledger import LedgerRow
@@ -82,6 +83,7 @@ async def take_accounting_facts(work: UnitOfWork, messages: Sequence[Message]) -
     known_caps: dict[str, ProjectCap] = {}
     if ended:
         known_caps = await caps.lock_caps_of_events(connection, ended, with_removed_budgets=True)
+        await end_reservations(connection, ended)
         for deletion in await take_deletions(connection, ended):
             deletions.setdefault(deletion.reverting_id, []).append(deletion)
             ids.add(deletion.billing_event_id)

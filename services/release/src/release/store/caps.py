@@ -33,9 +33,13 @@ select project_id, budget_id, amount, apply_billing_cap from budgets
 where project_id = any($1::text[]) order by project_id, budget_id
 """
 _TOTALS: Final = """
-select project_id, null as budget_id, currency, released from project_totals where project_id = any($1::text[])
+select project_id, null as budget_id, currency, released, false as is_reserved
+from project_totals where project_id = any($1::text[])
 union all
-select project_id, budget_id, currency, released from budget_totals where project_id = any($1::text[])
+select project_id, budget_id, currency, released, false from budget_totals where project_id = any($1::text[])
+union all
+select project_id, budget_id, currency, sum(amount), true from cap_reservations where project_id = any($1::text[])
+group by project_id, budget_id, currency
 """
 _TOLERANCES: Final = """
 select account_id, cap_tolerance_amount, cap_tolerance_currency from accounts
@@ -121,8 +125,10 @@ async def _with_budgets_and_totals(
         return {}
     project_ids = [row["project_id"] for row in projects]
     totals: dict[tuple[str, str | None], dict[str, Decimal]] = {}
+    reserved: dict[tuple[str, str | None], dict[str, Decimal]] = {}
     for row in await connection.fetch(_TOTALS, project_ids):
-        totals.setdefault((row["project_id"], row["budget_id"]), {})[row["currency"]] = row["released"]
+        kind = reserved if row["is_reserved"] else totals
+        kind.setdefault((row["project_id"], row["budget_id"]), {})[row["currency"]] = row["released"]
     budget_rows = await connection.fetch(_BUDGETS, project_ids)
     with_budgets = {row["project_id"] for row in budget_rows}
     tolerances = await _tolerances(connection, [row for row in projects if row["project_id"] in with_budgets])
@@ -135,19 +141,28 @@ async def _with_budgets_and_totals(
             row["apply_billing_cap"],
             totals.get((project_id, budget_id), {}),
             tolerances[project_id],
+            reserved=reserved.get((project_id, budget_id), {}),
         )
     if with_removed_budgets:
         for (project_id, budget_id), released in totals.items():
             if budget_id is not None and budget_id not in budgets[project_id]:
                 budgets[project_id][budget_id] = BudgetCap(budget_id, ZERO, False, released)
     return {
-        row["project_id"]: _cap_of(row, totals.get((row["project_id"], None), {}), budgets[row["project_id"]])
+        row["project_id"]: _cap_of(
+            row,
+            totals.get((row["project_id"], None), {}),
+            reserved.get((row["project_id"], None), {}),
+            budgets[row["project_id"]],
+        )
         for row in projects
     }
 
 
 def _cap_of(
-    row: "asyncpg.Record", released: Mapping[str, Decimal], budgets: Mapping[str, BudgetCap]
+    row: "asyncpg.Record",
+    released: Mapping[str, Decimal],
+    reserved: Mapping[str, Decimal],
+    budgets: Mapping[str, BudgetCap],
 ) -> ProjectCap:
     return ProjectCap(
         project_id=row["project_id"],
@@ -161,6 +176,7 @@ def _cap_of(
         alert_recipient=row["alert_recipient"],
         released=released,
         budgets=budgets,
+        reserved=reserved,
     )
 
 
@@ -203,7 +219,8 @@ async def add_released(
 async def give_back(connection: Connection, entries: Iterable[LedgerEntry]) -> None:
     """Add what reverts gave back, which is negative but for credits, to the totals; the projects must be locked.
 
-    Undoing a credit that the books have mirrored cannot be refused any more, so no ceiling is set.
+    Undoing a credit that the books have mirrored cannot be refused any more, so no ceiling is set; its room was kept
+    free meanwhile (`cap_reservations`).
     """
     await _add(connection, entries, {})
 
@@ -233,6 +250,8 @@ def _allowed(cap: ProjectCap | None, budget_id: str | None, currency: str) -> De
     if cap is None or currency != cap.currency:
         return None
     if budget_id is None:
-        return cap.bookings if cap.enforced else None
+        return cap.bookings - cap.reserved_amount if cap.enforced else None
     budget = cap.budgets[budget_id]
-    return budget.amount + budget.tolerance.amount if budget.apply_billing_cap else None
+    if not budget.apply_billing_cap:
+        return None
+    return budget.amount + budget.tolerance.amount - budget.reserved.get(currency, ZERO)
