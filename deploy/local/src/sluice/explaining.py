@@ -198,10 +198,13 @@ def _decision_sentences(decision: Json) -> Iterator[str]:
         yield f"  {reason['code']}: {reason['message']}"
     numbers = decision["numbers"]
     if numbers.get("level") is not None:
-        yield (
-            f"  bookings {numbers['bookings']}, remaining {numbers['remaining_before']} before, "
-            f"{numbers['remaining_after']} after; the event {numbers['summary_amount']} {numbers['currency']}"
+        bookings = (
+            f"bookings {numbers['bookings']}, remaining {numbers['remaining_before']} before, "
+            f"{numbers['remaining_after']} after; "
+            if numbers["level"] == "project"
+            else ""
         )
+        yield f"  {bookings}the event {numbers['summary_amount']} {numbers['currency']}"
         for budget in numbers["budgets"]:
             yield (
                 f"  budget {budget['budget_id']}: {budget['amount']} and tolerance {budget['tolerance']}, "
