@@ -8,39 +8,45 @@ from billing_runs.store.connection import Connection, as_json
 from billing_runs.store.run_documents import HEAD, StoredDocument, document_of
 from shared.contracts.command_fields import FileFormat
 
-# The parts are column names of ours; every value is a parameter.
+# The parts are column names of ours; every value is a parameter. What is to be changed is picked first, once: a plan
+# made before the table has grown would look for it again for every row.
 _TO_VALIDATE: Final = """
-update run_documents set asked = 'validate', asked_by = $2, asked_closes_events = null, refusal = null
-where document_id in (
+with picked as materialized (
   select document_id from run_documents
   where run_id = $1 and review in ('draft', 'suspect') and asked is null and refused_by is distinct from $2
-  order by document_id limit $3 for no key update)
-returning document_id
+  order by run_id, document_id limit $3 for no key update)
+update run_documents as known
+set asked = 'validate', asked_by = $2, asked_closes_events = null, refusal = null
+from picked where known.document_id = picked.document_id
+returning known.document_id
 """
 _TO_CANCEL: Final = """
-update run_documents set asked = 'cancel', asked_by = $2, asked_closes_events = $3
-where document_id in (
+with picked as materialized (
   select document_id from run_documents
   where run_id = $1 and status = 'draft' and asked_by is distinct from $2 and refused_by is distinct from $2
-  order by document_id limit $4 for no key update)
-returning document_id
+  order by run_id, document_id limit $4 for no key update)
+update run_documents as known set asked = 'cancel', asked_by = $2, asked_closes_events = $3
+from picked where known.document_id = picked.document_id
+returning known.document_id
 """
 _TO_RECHECK: Final = f"""
-update run_documents as known set judged_by = $2
-where document_id in (
+with picked as materialized (
   select document_id from run_documents
   where run_id = $1 and review = 'rejected' and rejected_by = 'rule' and asked is null
     and judged_by is distinct from $2
-  order by document_id limit $3 for no key update)
+  order by run_id, review, document_id limit $3 for no key update)
+update run_documents as known set judged_by = $2
+from picked where known.document_id = picked.document_id
 returning {HEAD}
 """  # noqa: S608
 _TO_JUDGE: Final = f"""
-update run_documents as known set judged_by = $2
-where document_id in (
+with picked as materialized (
   select document_id from run_documents
   where run_id = $1 and review = any($3::text[]) and status = 'draft' and asked is null
     and (rejected_by is null or rejected_by = 'rule') and judged_by is distinct from $2
-  order by document_id limit $4 for no key update)
+  order by run_id, document_id limit $4 for no key update)
+update run_documents as known set judged_by = $2
+from picked where known.document_id = picked.document_id
 returning {HEAD}
 """  # noqa: S608
 _WAITING: Final = f"""
@@ -82,11 +88,13 @@ where known.document_id = given.document_id and known.status = 'draft'
 _COUNT_ASKED: Final = "select count(*) from run_documents where run_id = $1 and asked_by = $2"
 # The parts are column names of ours; every value is a parameter.
 _FILE: Final = """
-update run_documents set {format}_file = 'queued', {format}_asked_by = $2 where document_id in (
+with picked as materialized (
   select document_id from run_documents where run_id = $1 and status <> 'cancelled'
     and ({format}_file is null or {format}_file in ('failed', 'stale')) and {format}_asked_by is distinct from $2
-  order by document_id limit $3 for no key update)
-returning document_id
+  order by run_id, document_id limit $3 for no key update)
+update run_documents as known set {format}_file = 'queued', {format}_asked_by = $2
+from picked where known.document_id = picked.document_id
+returning known.document_id
 """
 _RENDERED: Final = """
 update run_documents as known set {format}_file = given.file

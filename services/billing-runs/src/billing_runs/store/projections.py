@@ -51,25 +51,29 @@ where known.version < excluded.version
 """
 _ACCOUNTS_OF_CYCLE: Final = "select account_id, billing_cycle_id from accounts where billing_cycle_id = $1"
 
+# The page is cut before its holders are looked up: a plan that sorts would look up those of all events behind it.
 _PAGE: Final = """
-select event.billing_event_id, event.project_id, event.batch_id, event.account_id, event.date, event.currency,
-  event.summary_amount, event.stage, event.missing, holder.run_id as claimed_by_run_id
-from billing_events as event
+select event.*, holder.run_id as claimed_by_run_id
+from (
+  select billing_event_id, project_id, batch_id, account_id, date, currency, summary_amount, stage, missing
+  from billing_events
+  where ($1::text is null or project_id = $1)
+    and ($2::text is null or account_id = $2)
+    and ($3::text is null or currency = $3)
+    and ($4::text is null or batch_id = $4)
+    and ($5::date is null or date >= $5)
+    and ($6::date is null or date <= $6)
+    and ($7::text[] is null or account_id = any($7))
+    and ($8::text[] is null or batch_id = any($8))
+    and ($9::text[] is null or billing_event_id = any($9))
+    and (date, billing_event_id) > ($10::date, $12::text)
+  order by date, billing_event_id limit $13
+) as event
 left join lateral (
   select run_id from run_events where run_events.billing_event_id = event.billing_event_id and state = 'draft'
   order by run_id <> $11, run_id limit 1
 ) as holder on true
-where ($1::text is null or event.project_id = $1)
-  and ($2::text is null or event.account_id = $2)
-  and ($3::text is null or event.currency = $3)
-  and ($4::text is null or event.batch_id = $4)
-  and ($5::date is null or event.date >= $5)
-  and ($6::date is null or event.date <= $6)
-  and ($7::text[] is null or event.account_id = any($7))
-  and ($8::text[] is null or event.batch_id = any($8))
-  and ($9::text[] is null or event.billing_event_id = any($9))
-  and (event.date, event.billing_event_id) > ($10::date, $12::text)
-order by event.date, event.billing_event_id limit $13
+order by event.date, event.billing_event_id
 """
 
 

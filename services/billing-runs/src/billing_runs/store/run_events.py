@@ -27,11 +27,14 @@ on conflict (run_id, billing_event_id) do update set state = 'left_out', reasons
 """
 _COUNT: Final = "select count(*) from run_events where run_id = $1 and state = $2"
 _ASK_AGAIN: Final = "update run_events set state = 'selected' where run_id = $1 and state = 'asked'"
+# What is to be changed is picked first, once: a plan made before the table has grown would look for it again and again.
 _ASK: Final = """
-update run_events set state = 'asked'
-where run_id = $1 and billing_event_id in (
-  select billing_event_id from run_events where run_id = $1 and state = 'selected' order by billing_event_id limit $2)
-returning billing_event_id
+with picked as materialized (
+  select billing_event_id from run_events where run_id = $1 and state = 'selected'
+  order by run_id, state, billing_event_id limit $2)
+update run_events as known set state = 'asked' from picked
+where known.run_id = $1 and known.billing_event_id = picked.billing_event_id
+returning known.billing_event_id
 """
 _CLAIMED: Final = """
 update run_events set state = 'draft', claimed = true
@@ -62,12 +65,13 @@ where run_events.run_id = given.run_id and run_events.billing_event_id = given.b
   and run_events.document_id = given.document_id and state = 'draft'
 """
 _LET_GO: Final = """
-update run_events set let_go = true
-where run_id = $1 and billing_event_id in (
-  select billing_event_id from run_events where run_id = $1 and state = any($2::text[]) and document_id is null
-    and not let_go
-  order by billing_event_id limit $3)
-returning billing_event_id
+with picked as materialized (
+  select billing_event_id from run_events
+  where run_id = $1 and state = any($2::text[]) and document_id is null and not let_go
+  order by run_id, billing_event_id limit $3)
+update run_events as known set let_go = true from picked
+where known.run_id = $1 and known.billing_event_id = picked.billing_event_id
+returning known.billing_event_id
 """
 _UNCLAIMED: Final = """
 update run_events set state = $3
