@@ -89,7 +89,7 @@ def test_what_is_not_given_has_its_natural_default() -> None:
         ("GBP", "1.25", True),
         ("GBP", "1.255", False),
         ("JPY", "100", True),
-        ("JPY", "100.00", True),
+        ("JPY", "100.00", False),
         ("JPY", "0.5", False),
         ("KWD", "1.255", True),
         ("KWD", "1.2555", False),

@@ -55,8 +55,14 @@ def round_to_minor_unit(amount: Decimal, currency: str) -> Decimal:
 
 
 def has_only_minor_units(amount: Decimal, currency: str) -> bool:
-    """Whether a received amount has no more decimals than its currency (`1.00` is fine for JPY, `1.5` is not)."""
+    """Whether an amount is a whole number of its currency's minor units, however it is written."""
     return amount == amount.quantize(minor_unit(currency), context=_ROUNDING)
+
+
+def has_digits_of_currency(amount: Decimal, currency: str) -> bool:
+    """Whether a received amount is written with no more decimals than its currency has: `1.00` is too many for JPY."""
+    exponent = amount.as_tuple().exponent
+    return isinstance(exponent, int) and -exponent <= minor_unit_digits(currency)
 
 
 def exact_sum(amounts: Iterable[Decimal]) -> Decimal:

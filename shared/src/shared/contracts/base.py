@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from shared.ids import ID_PATTERN
-from shared.money import UnknownCurrencyError, has_only_minor_units, minor_unit_digits
+from shared.money import UnknownCurrencyError, has_digits_of_currency, minor_unit_digits
 
 VERSION_MAX: Final = 2**63 - 1
 COUNT_MAX: Final = 2**63 - 1
@@ -203,7 +203,7 @@ def check_minor_units(currency: str, **amounts: Decimal | None) -> None:
     The amounts are given by the names of their fields, None where there is none.
     """
     for field, amount in amounts.items():
-        if amount is not None and not has_only_minor_units(amount, currency):
+        if amount is not None and not has_digits_of_currency(amount, currency):
             raise _too_many_decimals((field,), currency)
 
 
@@ -212,7 +212,7 @@ def check_minor_units_in_list(
 ) -> None:
     """The same for one field of all members of a list: refused is, for example, `items[0].amount`."""
     for index, amount in enumerate(amounts):
-        if not has_only_minor_units(amount, currency):
+        if not has_digits_of_currency(amount, currency):
             raise _too_many_decimals((list_field, index, field), currency)
 
 
