@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import httpx
+import pytest
 
+from billing_runs.handlers.steps import rendering
 from integration.billing_runs.driver import Connector, Published, Runs, command, create, event, review
 
 XML = {"format": "xml"}
@@ -95,6 +97,29 @@ async def test_a_file_that_somebody_else_has_asked_for_is_no_answer_to_the_step(
     assert await runs.state() == ("draft_invoices", "running")
     await runs.accounting_facts(*connector.answer(asked))
     await runs.work()
+
+    assert await runs.state() == ("draft_invoices", "idle")
+
+
+async def test_no_more_files_are_asked_for_at_a_time_than_others_can_wait_for(
+    runs: Runs, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "CHUNK_ASKED", 2)
+    monkeypatch.setattr(rendering, "UNDER_WAY_MAX", 4)
+    await runs.know(*(event(f"BE-{number}") for number in range(7)))
+    await runs.command(create())
+    for _ in range(2):
+        await runs.command(command("process"))
+        await runs.settle()
+    await runs.command(command("render", **XML))
+
+    asked = await _asked(runs)
+    assert [len(each.body["document_ids"]) for each in asked] == [2, 2]
+    await runs.accounting_facts(*connector.answer(asked[:1]))
+    more = await _asked(runs)
+    assert [len(each.body["document_ids"]) for each in more] == [2]
+    await runs.accounting_facts(*connector.answer([*asked[1:], *more]))
+    await runs.settle()
 
     assert await runs.state() == ("draft_invoices", "idle")
 

@@ -9,6 +9,7 @@ from billing_runs.domain.executions import LogLine, Step
 from billing_runs.facts import reason_bodies
 from billing_runs.handlers.review import derive_status
 from billing_runs.handlers.session import RunSession, error, in_words, is_answered, warning
+from billing_runs.handlers.steps.rendering import may_ask
 from billing_runs.store import document_steps, run_documents, run_events
 from billing_runs.store.run_documents import StoredDocument
 from shared.contracts.command_fields import FileFormat
@@ -168,5 +169,5 @@ def _count_files(session: RunSession, document_ids: Sequence[str], bodies: Mappi
     ]
     session.update(answered=session.execution.answered + len(document_ids))
     session.progress(done=len(document_ids), lines=lines)
-    if is_answered(session.execution):
+    if is_answered(session.execution) or may_ask(session.execution):
         session.wake()

@@ -6,9 +6,12 @@ from billing_runs.domain.executions import Step
 from billing_runs.handlers.session import ASKING, WAITING, RunSession
 from billing_runs.handlers.steps.document_commands import render_documents
 from billing_runs.store import document_steps
+from billing_runs.store.executions import StoredExecution
 from shared.contracts.command_fields import FileFormat
 
 CHUNK_ASKED: Final = 5_000
+UNDER_WAY_MAX: Final = 2 * CHUNK_ASKED
+"""Files that are asked for at a time: other runs and people wait for theirs, too."""
 
 
 def format_of(step: Step) -> FileFormat:
@@ -16,13 +19,21 @@ def format_of(step: Step) -> FileFormat:
     return "xml" if step is Step.XML else "pdf"
 
 
+def may_ask(stored: StoredExecution) -> bool:
+    """Whether so few answers are missing that more files may be asked for."""
+    return stored.phase == ASKING and stored.asked - stored.answered <= UNDER_WAY_MAX - CHUNK_ASKED
+
+
 async def advance(session: RunSession) -> None:
-    """Have a chunk of documents rendered, or end once every one of them has an answer."""
+    """Have a chunk of documents rendered, or wait for answers, or end once every one of them has its answer."""
     if session.execution.phase != ASKING:
         if session.execution.answered < session.execution.asked:
             session.rest()
         else:
             await session.finish()
+        return
+    if not may_ask(session.execution):
+        session.rest()
         return
     file_format = format_of(session.execution.step)
     execution_id = session.execution.execution_id
