@@ -143,6 +143,7 @@ async def test_a_broker_with_a_certificate_of_nobody_we_trust_is_none(broker: Se
     await producer.stop()
 
 
+@pytest.mark.timeout(240)
 def test_a_service_runs_on_it(broker: SecureKafka, databases: Databases) -> None:
     database = databases.fresh("release")
     port = free_port()
@@ -167,7 +168,7 @@ def test_a_service_runs_on_it(broker: SecureKafka, databases: Databases) -> None
         [sys.executable, "-m", "release"], env=environment, stdout=subprocess.DEVNULL
     ) as run:
         try:
-            lines = wait_for(checks, seconds=60, what="the service's lines")
+            lines = wait_for(checks, seconds=180, what="the service's lines")
             assert "records behind" in lines["line psa"]["detail"]
         finally:
             run.terminate()

@@ -121,7 +121,7 @@ def _refusal(method: str, path: str, answer: httpx.Response) -> CallError:
 def _sentence(problem: Mapping[str, Any]) -> str:
     reasons = "; ".join(f"{r.get('code')}: {r.get('message')}" for r in problem.get("reasons") or [])
     said = problem.get("detail") or problem.get("title") or ""
-    return f"{problem.get('code', '')} {said} {reasons}".strip()
+    return reasons or f"{problem.get('code', '')} {said}".strip()
 
 
 def connect(service: str, data: Path | None, user: str) -> ServiceClient:

@@ -51,6 +51,10 @@ class ServiceProcess:
         """Whether the process is there."""
         return self._process is not None and self._process.is_running()
 
+    def take_port(self) -> None:
+        """Choose the port before the start, for whoever has to tell of it."""
+        self.port = self.port or preferred_port(self._wanted_port)
+
     def start(self, environment: Mapping[str, str]) -> None:
         """Start it with this environment (its own address is added) and wait until it is ready.
 

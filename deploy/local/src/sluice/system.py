@@ -50,6 +50,9 @@ class Ports:
 # It lets the first member of a group wait for half a session, and every line is a group.
 _FALLBACK_BROKER_SETTINGS: Final = {"KAFKA_SESSION_TIMEOUT_SECONDS": "6"}
 
+_LINKED: Final = "release"
+"""The service that links lead to, where nothing stands in front of all four."""
+
 USUAL_PORTS: Final = Ports(kafka=9092, postgres=5432, smtp=1025, mail_page=8025, are_usual=True)
 ANY_PORTS: Final = Ports()
 
@@ -230,6 +233,7 @@ class System:
             process.start(self._environment(process))
             self._say(f"{process.service.name}: {process.url} (log: {process.log})")
 
+        self.services[_LINKED].take_port()
         with ThreadPoolExecutor(max_workers=len(self.services)) as pool:
             list(pool.map(start, self.services.values()))
 
@@ -242,6 +246,7 @@ class System:
         given = {
             "BUSINESS_TIMEZONE": "UTC",
             "MAIL_FROM": "sluice@localhost",
+            "PUBLIC_URL": self.services[_LINKED].url,
             "OPERATORS": tokens.address_of(tokens.OPERATOR),
             "SUPPORT_CONTACT": "support@localhost",
             **({} if servers.broker.is_idempotent else _FALLBACK_BROKER_SETTINGS),

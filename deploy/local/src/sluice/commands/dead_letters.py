@@ -40,6 +40,8 @@ def list_letters(
     rows.sort(key=lambda row: row["time"] or "")
     if as_json:
         answer_json({"items": rows})
+    elif not rows:
+        say("there are no dead letters")
     else:
         answer_table(["service", "place", "time", "topic", "key", "reason", "size_bytes"], rows)
 
