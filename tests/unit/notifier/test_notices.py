@@ -3,11 +3,13 @@
 from typing import Any
 
 from contract.samples import SAMPLES
+from notifier.handlers.accounting_notices import process_run_notice
 from notifier.handlers.operator_notices import reconciliation_notice
 from notifier.handlers.release_notices import job_notice
 from shared.contracts.catalogue import CATALOGUE
 
 JOB = "release.job.completed.v1"
+RUN = "accounting.process-run.completed.v1"
 DIFFERENCES = "release.reconciliation.difference-found.v1"
 
 
@@ -40,3 +42,12 @@ def test_differences_are_counted_by_check() -> None:
     notice = reconciliation_notice("release", fact(DIFFERENCES, checks=checks))
     assert notice.reasons == ("one live document: 1 difference", "numbers: 2 differences")
     assert notice.counts == {"checks": 2, "not_balanced": 2}
+
+
+def test_what_had_nothing_to_do_says_so() -> None:
+    job = job_notice(fact(JOB, status="completed", released=0, failed=0, failures=[], and_invoice=True))
+    assert job.text == "The job J-1 has ended: nothing of what was asked for awaited release."
+    nothing = {"invoices": 0, "credit_notes": 0, "not_passed": 0, "already_done": 0, "first_reasons": []}
+    run = process_run_notice(fact(RUN, status="completed", totals={}, **nothing))
+    assert run.text.endswith("has ended. There was nothing to pass.")
+    assert process_run_notice(fact(RUN, **nothing | {"already_done": 1})).text.endswith("has ended well.")

@@ -23,6 +23,8 @@ def process_run_notice(run: ProcessRunFact) -> Notice:
         text = f"{named} was given up before all of its billing events were worked on."
     elif run.not_passed:
         text = f"{named} has ended. Some billing events could not be passed; its log says why."
+    elif not (run.invoices or run.credit_notes or run.already_done):
+        text = f"{named} has ended. There was nothing to pass."
     else:
         text = f"{named} has ended well."
     counts = {"invoices": run.invoices, "credit_notes": run.credit_notes, "not_passed": run.not_passed}

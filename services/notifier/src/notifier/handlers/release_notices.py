@@ -23,8 +23,11 @@ def job_notice(job: ReleaseJobFact) -> Notice:
         text = f"The job {job.job_id} has ended. Some billing events could not be released; its log says why."
     else:
         title = f"{what}: {job.released} released"
-        text = f"The job {job.job_id} has ended well."
-    if job.and_invoice and job.status != "failed":
+        ended = (
+            "has ended well" if job.released else "has ended: nothing of what was asked for awaited release"
+        )
+        text = f"The job {job.job_id} {ended}."
+    if job.and_invoice and job.released and job.status != "failed":
         text += " Documents for what was released are made next, in stage 2."
     reasons, more = first_reasons(event_texts(_culprits_first(job.failures)), reasons_in_all=job.failed)
     counts = {"released": job.released, "failed": job.failed}
