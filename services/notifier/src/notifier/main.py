@@ -30,7 +30,10 @@ log = structlog.get_logger(__name__)
 def audiences_of(settings: Settings) -> Audiences:
     """Whom the settings name; how many of the addresses are not valid is logged."""
     if not settings.operator_persons:
-        log.warning("nobody is told of dead letters and of differences in the books", setting="OPERATORS")
+        log.warning(
+            "no operators are named: dead letters and differences in the books are told to none",
+            setting="OPERATORS",
+        )
     additional = settings.additional_recipients
     if additional.invalid:
         log.warning(
