@@ -169,7 +169,9 @@ async def test_none_is_in_the_metrics(flow: Seeded) -> None:
 
 async def test_none_is_in_the_spans(flow: Seeded, exported: InMemorySpanExporter) -> None:
     spans = exported.get_finished_spans()
-    assert {"process psa", "process commands", "process release"} <= {span.name for span in spans}
+    assert {"process psa", "process release.commands", "process release.events"} <= {
+        span.name for span in spans
+    }
     assert any("http.route" in (span.attributes or {}) for span in spans)
     assert canaries_in("\n".join(map(written, spans))) == []
 
