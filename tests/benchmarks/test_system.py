@@ -36,10 +36,11 @@ async def test_latency_is_measured(system: System) -> None:
 @pytest.mark.timeout(240)
 async def test_billing_runs_are_measured_step_by_step_beside_the_rows_of_them(system: System) -> None:
     result = await measure_billing_runs(system, EVENTS, settle=lambda: None)
-    whole, growth = (measured.figure for measured in result.measured)
-    assert whole.value > 0
-    assert whole.limit is not None
-    assert whole.limit > 0
+    speed, whole, growth = (measured.figure for measured in result.measured)
+    assert speed.value > 0
+    assert whole.value == pytest.approx(EVENTS / speed.value)
+    assert speed.limit is not None
+    assert speed.limit > 0
     assert growth.value == 1  # a single size
     (steps,) = result.details.values()
     for step in ("lines", "drafts and rules", "validation", "XML"):

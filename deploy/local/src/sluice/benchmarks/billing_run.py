@@ -144,13 +144,14 @@ def _result(runs: Sequence[MeasuredRun], limit_seconds: float) -> Result:
     largest, smallest = runs[-1], runs[0]
     growth = largest.milliseconds_per_document / smallest.milliseconds_per_document
     seconds_max = RUN_SECONDS_MAX * largest.documents / RUN_DOCUMENTS
-    whole = Figure(
+    speed = Figure(
         what=f"run of {largest.documents:,} documents of {ITEMS_PER_EVENT} lines, up to their XML",
-        value=largest.seconds,
-        unit="s",
-        limit=limit_seconds,
+        value=largest.documents / largest.seconds,
+        unit="documents/s",
+        limit=largest.documents / limit_seconds,
         limit_what="one process writes the rows of such a run in batches of 1,000",
     )
+    whole = Figure(what="the whole run took", value=largest.seconds, unit="s")
     growing = Figure(
         what=f"time per document, {largest.documents:,} documents against {smallest.documents:,}",
         value=growth,
@@ -163,6 +164,7 @@ def _result(runs: Sequence[MeasuredRun], limit_seconds: float) -> Result:
         f"by a filter, one document each, with {len(_RULE_EXPRESSIONS)} rules, and is processed as soon as each step "
         "ends. Four services, broker and database share this machine; release writes back meanwhile.",
         measured=(
+            Measured(speed, (Goal(RUN_DOCUMENTS / RUN_SECONDS_MAX),)),
             Measured(whole, (Goal(seconds_max, sense=LOWER),)),
             Measured(growing, (Goal(GROWTH_MAX, sense=LOWER),)),
         ),
