@@ -27,6 +27,8 @@ from support.databases import Databases, FreshDatabase
 from support.topics import Topics, unique
 from support.traces import TraceSink
 
+pytest_plugins = ("judges.fixtures",)
+
 # The suite is the same each time and knows no deadlines, for it must be stable on a busy machine;
 # HYPOTHESIS_PROFILE=exploring looks further.
 settings.register_profile(

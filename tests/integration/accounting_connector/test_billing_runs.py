@@ -11,6 +11,7 @@ from integration.accounting_connector.driver import (
     cancel,
     claim,
     codes,
+    company,
     event,
     event_fact,
     item,
@@ -22,6 +23,7 @@ from integration.accounting_connector.driver import (
     validate,
     words,
 )
+from shared.database.database import Database
 
 DRAFTS: dict[str, Any] = {"validate": False, "billing_run_id": "R-1", "invoice_date": "2026-11-30"}
 
@@ -136,14 +138,18 @@ async def test_all_that_a_run_holds_is_drafted_where_it_asks_for_what_is_eligibl
 
 
 @pytest.mark.parametrize(("end", "eligible"), [("reopen", True), ("cancel", False)])
-async def test_an_unclaim_frees_or_closes(connector: ConnectorDriver, end: str, eligible: bool) -> None:
+async def test_an_unclaim_frees_or_closes(store: Database, end: str, eligible: bool) -> None:
+    connector = ConnectorDriver(store, command_wait_seconds=0.3)
+    await connector.reference(account(), company())
     await claimed(connector, event("BE-1"))
     await connector.command(
         unclaim("R-2", "BE-1", billing_events=end),
         unclaim("R-1", "BE-1", "BE-9", billing_events=end),
     )
-    other, own = await connector.facts("unclaimed")
+    (other,) = await connector.facts("unclaimed")
     assert (other["unclaimed"], by_code(other)) == ([], {"BE-1": ["not_claimed"]})
+    await connector.settle()  # what is not known is waited for
+    _, own = await connector.facts("unclaimed")
     assert (own["unclaimed"], by_code(own)) == (["BE-1"], {"BE-9": ["not_found"]})
     assert own["billing_events"] == end
     await connector.command(start_ids("PR-1", "BE-1"))
@@ -300,7 +306,7 @@ async def test_by_account_events_share_documents_and_are_never_netted(connector:
 async def test_by_account_whole_events_fill_documents_across_chunks(
     connector: ConnectorDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accounting_connector.handlers.process_runs.CHUNK_EVENTS_MAX_BY_ACCOUNT", 8)
+    monkeypatch.setattr("accounting_connector.handlers.process_run_work.CHUNK_EVENTS_MAX_BY_ACCOUNT", 8)
     small = ConnectorDriver(connector.database, max_lines=5)
     await small.reference(account("A-2"))
     # Interleaved, so that what stands together was put there by the connector.

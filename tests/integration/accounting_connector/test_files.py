@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
+import io
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import httpx
+import pypdf
 import pytest
 from lxml import etree
 
@@ -269,3 +271,7 @@ async def test_number_xml_and_database_agree_to_the_cent(
         )
         assert written == expected == Decimal(net)
         assert (net, gross) == (shown["total_net"], shown["total_gross"])
+        pdf = pypdf.PdfReader(io.BytesIO((await client.get(f"/documents/{document_id}.pdf")).content))
+        (page,) = (" ".join(each.extract_text().split()) for each in pdf.pages)
+        assert f"Number {shown['number']}" in page
+        assert f"GBP {gross}" in page

@@ -193,14 +193,36 @@ async def test_a_second_run_over_the_same_event_is_already_done(connector: Conne
     assert codes(log[0]["reasons"]) == ["already_done"]
 
 
-async def test_the_same_process_run_again_does_nothing(connector: ConnectorDriver) -> None:
+async def test_the_same_process_run_again_tells_the_same_result(connector: ConnectorDriver) -> None:
+    await connector.release(released(event("BE-1")), released(event("BE-2")))
+    await connector.command(start_ids("PR-1", "BE-1"))
+    await connector.command(start_ids("PR-1", "BE-1"))
+    await connector.settle()
+    before = await connector.facts()
+    assert words(before) == ["process-run.started", "validated", "process-run.completed"], (
+        "under way: nothing more"
+    )
+    await connector.command(start_ids("PR-1", "BE-1"))
+    await connector.settle()
+    (again,) = (await connector.facts())[len(before) :]
+    assert (again.type, again) == (before[-1].type, before[-1])
+    assert await connector.dead_letters() == []
+
+
+@pytest.mark.parametrize(
+    "other", [{"grouping": "account"}, {"validate": False}, {"invoice_date": "2026-11-30"}]
+)
+async def test_the_id_of_a_process_run_with_another_request_is_bad_input(
+    connector: ConnectorDriver, other: dict[str, object]
+) -> None:
     await connector.release(released(event("BE-1")), released(event("BE-2")))
     await connector.command(start_ids("PR-1", "BE-1"))
     await connector.settle()
     before = await connector.facts()
-    await connector.command(start_ids("PR-1", "BE-2"))
+    await connector.command(start_ids("PR-1", "BE-2"), start_ids("PR-1", "BE-1", **other))
     await connector.settle()
     assert await connector.facts() == before
+    assert await connector.dead_letters() == ["this process_run_id was used before for another request"] * 2
 
 
 async def test_messages_delivered_again_change_nothing(connector: ConnectorDriver) -> None:
@@ -312,6 +334,27 @@ async def test_an_event_that_the_database_refuses_is_an_error_by_itself(
     assert [document["billing_event_ids"] for document in documents] == [["BE-0"], ["BE-2"]]
     assert [document["number"] for document in documents] == ["SIN-2026-000001", "SIN-2026-000002"]
     assert [fact["billing_event_id"] for fact in await connector.facts("not-passed")] == ["BE-1"]
+
+
+async def test_a_run_that_cannot_be_worked_at_all_fails_and_does_not_keep_the_others_waiting(
+    connector: ConnectorDriver, administrator: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await connector.release(released(event("BE-1")), released(event("BE-2")))
+    await administrator.execute(
+        """alter table process_run_events add constraint poison
+        check (process_run_id <> 'PR-1' or result = 'pending')"""
+    )
+    try:
+        with capture_logs():
+            await connector.command(start_ids("PR-1", "BE-1"), start_ids("PR-2", "BE-2"))
+            await connector.step()
+            await connector.step()
+    finally:
+        await administrator.execute("alter table process_run_events drop constraint poison")
+    failed, completed = await connector.facts("process-run.completed")
+    assert (failed["process_run_id"], failed["status"], failed["invoices"]) == ("PR-1", "failed", 0)
+    assert (completed["process_run_id"], completed["status"]) == ("PR-2", "completed")
+    assert [document["billing_event_ids"] for document in await connector.facts("validated")] == [["BE-2"]]
 
 
 async def test_auto_pass_that_cannot_be_done_at_once_is_tried_event_by_event(

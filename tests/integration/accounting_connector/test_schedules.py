@@ -70,6 +70,16 @@ async def test_a_due_company_gets_a_run_over_its_eligible_events(
     assert await connector.facts("not-passed") == []
 
 
+async def test_an_event_that_is_stuck_is_not_told_of_at_every_instant(
+    connector: ConnectorDriver, administrator: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await put_schedule(administrator, DAILY)
+    await connector.release(released(event("BE-1", item("i1", services_product=None))))
+    assert await look(connector, DUE) == 1
+    assert await runs(connector) == []
+    assert await connector.facts() == []
+
+
 async def test_an_instant_makes_one_run_and_an_outage_is_caught_up_once(
     connector: ConnectorDriver, administrator: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:

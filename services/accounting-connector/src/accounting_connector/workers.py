@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from accounting_connector.handlers import auto_pass, commands, files, process_runs, schedules
+from accounting_connector.handlers import auto_pass, commands, files, process_run_work, schedules
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.rendering.workers import RenderingWorkers
 from accounting_connector.store import process_runs as stored_process_runs
@@ -45,14 +45,20 @@ def workers(
 
 
 async def work_process_runs(database: Database, deployment: Deployment) -> bool:
-    """Work a chunk of a process run; if the chunk cannot be done as a whole, event by event."""
+    """Work a chunk of a process run; if it cannot be done as a whole, event by event; else the run has failed."""
     try:
-        return await database.run(lambda work: process_runs.work_run(work, deployment))
+        return await database.run(lambda work: process_run_work.work_run(work, deployment))
     except Exception as error:
         if is_transient(error):
             raise
         log.exception("chunk of a process run failed, passing its events one by one")
-    return await database.run(lambda work: process_runs.work_run(work, deployment, one_by_one=True))
+    try:
+        return await database.run(lambda work: process_run_work.work_run(work, deployment, one_by_one=True))
+    except process_run_work.BrokenRunError as broken:
+        log.exception("process run given up", process_run_id=broken.process_run_id)
+        process_run_id = broken.process_run_id
+    await database.run(lambda work: process_run_work.give_up_run(work, process_run_id))
+    return True
 
 
 def _step(

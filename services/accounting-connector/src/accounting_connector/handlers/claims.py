@@ -75,9 +75,17 @@ async def claim(
     return True
 
 
-async def unclaim(work: UnitOfWork, command: UnclaimBillingEvents, cause: Cause) -> bool:
-    """Let the run's events go: free again, or closed for good. Locks the events."""
+async def unclaim(
+    work: UnitOfWork,
+    deployment: Deployment,
+    command: UnclaimBillingEvents,
+    cause: Cause,
+    waited_seconds: float,
+) -> bool:
+    """Let the run's events go: free again, or closed for good; False if the command is to wait. Locks the events."""
     events = await billing_events.lock_events(work.connection, command.billing_event_ids)
+    if waits_for_events(command.billing_event_ids, events, deployment, waited_seconds):
+        return False
     let_go: list[str] = []
     closed: list[str] = []
     refused: dict[str, tuple[Reason, ...]] = {}

@@ -28,9 +28,16 @@ HANDLED: Final = frozenset(
 
 
 async def handle_commands(work: UnitOfWork, messages: Sequence[Message], deployment: Deployment) -> None:
-    """Decide commands in message order; each is set-based over the up to 1,000 ids that it names."""
+    """Decide commands in message order; each is set-based over the up to 1,000 ids that it names.
+
+    The id of a process run with another request is bad input.
+    """
     for message in messages:
-        if await _decide(work, deployment, message.body, message.cause, 0.0):
+        try:
+            if await _decide(work, deployment, message.body, message.cause, 0.0):
+                continue
+        except process_runs.OtherRequestError as error:
+            work.reject(message, str(error), [{"field": "process_run_id", "message": str(error)}])
             continue
         body = message.body.model_dump(mode="json", by_alias=True)
         command = WaitingCommand(message.id, message.type, body, message.cause, 0.0)
@@ -61,14 +68,14 @@ async def _decide(
                 cause=cause,
                 unknown_wait_seconds=deployment.command_wait_seconds,
             )
-            await process_runs.start_run(work, run)
+            await process_runs.start_or_tell_again(work, run)
             return True
         case commands.DocumentsCommand():
             return await _decide_documents(work, deployment, body, cause, waited_seconds)
         case commands.ClaimBillingEvents():
             return await claims.claim(work, deployment, body, cause, waited_seconds)
         case commands.UnclaimBillingEvents():
-            return await claims.unclaim(work, body, cause)
+            return await claims.unclaim(work, deployment, body, cause, waited_seconds)
         case commands.WithdrawBillingEvents():
             return await withdrawal.withdraw(work, deployment, body, cause, waited_seconds)
         case _:

@@ -5,12 +5,16 @@ from typing import Final
 
 from accounting_connector.domain.process_runs import ProcessRunKind
 from accounting_connector.domain.schedule import due_since
+from accounting_connector.handlers.assessing import assess_events
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.process_runs import start_run
-from accounting_connector.store import parties, schedules, selections
+from accounting_connector.store import billing_events, parties, schedules, selections
 from accounting_connector.store.process_runs import ProcessRun
 from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.ids import derived_id
+
+LOOKED_AT_MAX: Final = 200
+"""Where more events than these look eligible, some are taken to be."""
 
 _NAME: Final = "Scheduled invoices and credits"
 
@@ -24,14 +28,19 @@ async def work_due(work: UnitOfWork, deployment: Deployment, now: datetime.datet
     for company in await schedules.load_schedules(work.connection):
         due = due_since(company.schedule, company.since, now, deployment.zone)
         if due is not None and await schedules.take_instant(work.connection, company.company_id, due):
-            await _start(work, company.company_id, due)
+            await _start(work, deployment, company.company_id, due)
             return True
     return False
 
 
-async def _start(work: UnitOfWork, company_id: str, due: datetime.datetime) -> None:
+async def _start(
+    work: UnitOfWork, deployment: Deployment, company_id: str, due: datetime.datetime
+) -> None:
     selection = {"eligible": True, "company_id": company_id}
-    if await selections.select_ids(work.connection, selection, waive_released=False, limit=0) == []:
+    ids = await selections.select_ids(
+        work.connection, selection, waive_released=False, limit=LOOKED_AT_MAX
+    )
+    if ids is not None and not await _is_any_eligible(work, deployment, ids):
         return
     process_run_id = derived_id("schedule", company_id, due.isoformat())
     companies = await parties.load_companies(work.connection, [company_id])
@@ -46,3 +55,10 @@ async def _start(work: UnitOfWork, company_id: str, due: datetime.datetime) -> N
         additional_recipients=companies[company_id].additional_recipients,
     )
     await start_run(work, run)
+
+
+async def _is_any_eligible(work: UnitOfWork, deployment: Deployment, billing_event_ids: list[str]) -> bool:
+    """Whether a run over these events would pass any, or tell of one whose lines cannot be built."""
+    events = await billing_events.load_events(work.connection, billing_event_ids)
+    assessed = await assess_events(work.connection, list(events.values()), deployment.terms)
+    return any(event.is_eligible or event.assessment is None for event in assessed)

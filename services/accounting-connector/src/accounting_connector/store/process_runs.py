@@ -74,6 +74,7 @@ where run.status = 'in_progress' and (
 order by run.worked_at, run.process_run_id limit 1
 for update of run skip locked
 """
+_LOCK: Final = "select * from process_runs where process_run_id = $1 for update"
 _SAVE: Final = """
 update process_runs set status = $2, invoices = $3, credit_notes = $4, not_passed = $5, already_done = $6, totals = $7,
   first_reasons = $8, additional_recipients = $9, at_once = $10, worked_at = clock_timestamp(),
@@ -158,6 +159,12 @@ async def take_run(connection: Connection) -> ProcessRun | None:
     Skips runs that another worker holds. It is the first lock that its transaction takes.
     """
     row = await connection.fetchrow(_TAKE)
+    return None if row is None else run_of(row)
+
+
+async def lock_run(connection: Connection, process_run_id: str) -> ProcessRun | None:
+    """Lock a run; None if it is not known."""
+    row = await connection.fetchrow(_LOCK, process_run_id)
     return None if row is None else run_of(row)
 
 

@@ -1,4 +1,4 @@
-"""The judges, each made once per run."""
+"""The judges, each made once per run, for every folder of tests."""
 
 from collections.abc import Iterator
 
