@@ -92,18 +92,21 @@ def test_a_long_product_stands_below_its_numbers_and_a_long_text_from_right_to_l
             line(product="p " * 30),
             line(product="ייעוץ", description="גשר"),
             line(product="咨" * 21, description="גשר " * 20),
+            line(product="גשר " * 20),
         )
     )
     lines = data["lines"]
     assert isinstance(lines, list)
-    assert [each["product"] for each in lines] == ["Consulting", "", {"rtl": "ייעוץ"}, ""]
+    assert [each["product"] for each in lines] == ["Consulting", "", {"rtl": "ייעוץ"}, "", ""]
     assert [each["below"] for each in lines] == [
         ["Survey day"],
         ["p " * 30, "Survey day"],
         [{"rtl": "גשר"}],
         ["咨" * 20 + "\u200b咨"],
+        [],
     ]
-    assert [each["paragraphs"] for each in lines] == [[], [], [], [{"rtl": "גשר " * 20}]]
+    long = {"rtl": "גשר " * 20}
+    assert [each["paragraphs"] for each in lines] == [[], [], [], [long], [long, "Survey day"]]
 
 
 @pytest.mark.parametrize(

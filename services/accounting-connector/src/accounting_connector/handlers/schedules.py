@@ -33,13 +33,9 @@ async def work_due(work: UnitOfWork, deployment: Deployment, now: datetime.datet
     return False
 
 
-async def _start(
-    work: UnitOfWork, deployment: Deployment, company_id: str, due: datetime.datetime
-) -> None:
+async def _start(work: UnitOfWork, deployment: Deployment, company_id: str, due: datetime.datetime) -> None:
     selection = {"eligible": True, "company_id": company_id}
-    ids = await selections.select_ids(
-        work.connection, selection, waive_released=False, limit=LOOKED_AT_MAX
-    )
+    ids = await selections.select_ids(work.connection, selection, waive_released=False, limit=LOOKED_AT_MAX)
     if ids is not None and not await _is_any_eligible(work, deployment, ids):
         return
     process_run_id = derived_id("schedule", company_id, due.isoformat())

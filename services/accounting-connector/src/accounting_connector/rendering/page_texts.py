@@ -216,11 +216,12 @@ def _lines(rendering: Rendering, numbers: Sequence[tuple[str, ...]]) -> Iterator
         product, description = set_text(line.product), set_text(_description(line, category))
         stands_beside = _columns_of(product) <= _PRODUCT_COLUMNS_MAX
         texts = [text for text in ("" if stands_beside else product, description) if text]
+        apart = next((at for at, text in enumerate(texts) if _is_paragraph(text)), len(texts))
         yield {
             "place": place,
             "product": product if stands_beside else "",
-            "below": [text for text in texts if not _is_paragraph(text)],
-            "paragraphs": [text for text in texts if _is_paragraph(text)],
+            "below": texts[:apart],
+            "paragraphs": texts[apart:],
             "is_long": len(line.product) + len(line.description) > _UNDIVIDED_LENGTH_MAX,
             "numbers": _GAP.join(columns),
             "carried": _amount(carried, currency),
