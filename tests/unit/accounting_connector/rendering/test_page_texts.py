@@ -63,7 +63,7 @@ def test_numbers_of_a_column_are_equally_wide() -> None:
     data = page_data(rendering(line("1.00"), line("-1234567.50", "10.25"), line("0.123456", "100")))
     lines = data["lines"]
     assert isinstance(lines, list)
-    rows = [each["numbers"].split("\u2003\u2002") for each in lines]
+    rows = [each["numbers"] for each in lines]
     for column in zip(*rows, strict=True):
         widths = {
             (
@@ -106,7 +106,7 @@ def test_a_long_product_stands_below_its_numbers_and_a_long_text_from_right_to_l
         [],
     ]
     long = {"rtl": "גשר " * 20}
-    assert [each["paragraphs"] for each in lines] == [[], [], [], [long], [long, "Survey day"]]
+    assert [each.get("paragraphs", []) for each in lines] == [[], [], [], [long], [long, "Survey day"]]
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,8 @@ def measure_pdf(documents: int = PDF_DOCUMENTS) -> Result:
     """P8: PDF of 10 lines with its XML attached, beside a bare Typst compile of the same pages."""
 
     def bare(made: Rendering) -> _Work:
-        source = pdf.source_of(made, has_many_pages=False)
-        return lambda: pdf.compile_source(source, made.date)
+        data = pdf.data_of(made)
+        return lambda: pdf.compile_pages(data, made.date, has_many_pages=False)
 
     return _measure(
         "P8",

@@ -60,9 +60,6 @@ _UNDIVIDED_LENGTH_MAX: Final = 600
 """A line with more text than this may go on on the next page."""
 
 _ZERO_WIDTH_SPACE: Final = "\u200b"
-_GAP: Final = "\u2003\u2002"
-"""Between two columns of numbers: an em and an en, so that the numbers of a line are one text."""
-
 _FIGURE_SPACE: Final = "\u2007"
 _PUNCTUATION_SPACE: Final = "\u2008"
 _LONG_WORD: Final = re.compile(r"([^\s\u200b]{20})(?=[^\s\u200b])")
@@ -89,11 +86,10 @@ def page_data(rendering: Rendering, attachment: Data | None = None) -> Data:
         "buyer": buyer,
         "facts": facts,
         "rows_below": _rows_below(buyer, facts),
-        "gap": _GAP,
         "columns": _heads(("Quantity", "Unit price", "Tax", f"Amount {currency}"), numbers),
         "lines": list(_lines(rendering, numbers)),
         "tax_columns": _heads(("Taxable", "Amount"), taxes),
-        "taxes": [_tax(tax, _GAP.join(columns)) for tax, columns in zip(rendering.taxes, taxes, strict=True)],
+        "taxes": [_tax(tax, columns) for tax, columns in zip(rendering.taxes, taxes, strict=True)],
         "total_net": _amount(rendering.total_net, currency),
         "total_gross": _amount(rendering.total_gross, currency),
         "total_label": "Total credited"
@@ -217,15 +213,19 @@ def _lines(rendering: Rendering, numbers: Sequence[tuple[str, ...]]) -> Iterator
         stands_beside = _columns_of(product) <= _PRODUCT_COLUMNS_MAX
         texts = [text for text in ("" if stands_beside else product, description) if text]
         apart = next((at for at, text in enumerate(texts) if _is_paragraph(text)), len(texts))
-        yield {
+        data: Data = {
             "place": place,
             "product": product if stands_beside else "",
             "below": texts[:apart],
-            "paragraphs": texts[apart:],
-            "is_long": len(line.product) + len(line.description) > _UNDIVIDED_LENGTH_MAX,
-            "numbers": _GAP.join(columns),
+            "numbers": columns,
             "carried": _amount(carried, currency),
         }
+        # Few lines need these, and of thousands each entry is felt.
+        if texts[apart:]:
+            data["paragraphs"] = texts[apart:]
+        if len(line.product) + len(line.description) > _UNDIVIDED_LENGTH_MAX:
+            data["is_long"] = True
+        yield data
 
 
 def _is_paragraph(text: Text) -> bool:
@@ -260,14 +260,14 @@ def _column(numbers: Iterable[str], *, digits_min: int) -> list[str]:
     ]
 
 
-def _tax(tax: TaxTotal, numbers: str) -> Data:
+def _tax(tax: TaxTotal, numbers: Sequence[str]) -> Data:
     """A tax with its numbers; `stands_alone`: they do not fit beside its name."""
     name = f"{_CATEGORIES.get(tax.category, tax.category)} {_number(tax.rate)} %"
     return {
         "name": name,
         "below": [set_text(tax.reason)] if tax.reason else [],
         "numbers": numbers,
-        "stands_alone": _columns_of(name) + _columns_of(numbers) > _TAX_COLUMNS_MAX,
+        "stands_alone": _columns_of(name) + sum(map(len, numbers)) > _TAX_COLUMNS_MAX,
     }
 
 
