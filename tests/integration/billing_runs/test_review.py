@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from billing_runs.handlers import review as reviewing
 from integration.billing_runs.driver import Connector, Runs, command, counted, create, event, review
 from shared.database.database import Database
 
@@ -83,6 +84,27 @@ async def test_validating_runs_the_rules_again_for_rule_rejected_documents_only(
     assert await runs.state() == ("rejected", "idle")
     assert await runs.reviews() == {"D-BE-1": "validated", "D-BE-2": "validated", "D-BE-3": "rejected"}
     await runs.check_books()
+
+
+async def test_many_documents_are_decided_on_in_chunks_and_answered_in_order(
+    runs: Runs, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reviewing, "CHUNK_DECIDED", 2)
+    await _drafts(runs)
+    selected = {"document_ids": ["D-BE-3", "D-9", "D-BE-1", "D-BE-2", "D-BE-3"]}
+
+    answered = await _review(client, action="quarantine", select=selected)
+
+    assert list(answered.items()) == [
+        ("D-BE-3", ("done", None)),
+        ("D-9", ("refused", "not_found")),
+        ("D-BE-1", ("done", None)),
+        ("D-BE-2", ("done", None)),
+    ]
+    assert await runs.reviews("R-1.quarantine") == dict.fromkeys(("D-BE-1", "D-BE-2", "D-BE-3"), "draft")
+    assert await runs.state() == ("validated", "idle")
+    assert len(await runs.facts("document.reviewed")) == 6
+    await runs.check_books("R-1", "R-1.quarantine")
 
 
 async def test_recheck_judges_anew(runs: Runs, client: httpx.AsyncClient) -> None:

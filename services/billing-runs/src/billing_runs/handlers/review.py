@@ -22,6 +22,9 @@ from billing_runs.store.run_documents import StoredDocument
 from shared.contracts.command_fields import ReviewOf
 from shared.database.unit_of_work import Cause, UnitOfWork
 
+CHUNK_DECIDED: Final = 5_000
+"""Documents of a review that are held in memory at a time; all of them are decided in one transaction."""
+
 CHUNK_DOCUMENTS: Final = 500
 NOT_FOUND: Final = "not_found"
 
@@ -64,13 +67,27 @@ async def review_documents(
     selected = asked.select.document_ids
     if selected is None:
         selected = await document_lists.matching_ids(work.connection, run_id, asked.select.filter)
-    documents = await run_documents.lock_documents(work.connection, selected)
+    ids = list(dict.fromkeys(selected))
+    results: list[ReviewResult] = []
+    for start in range(0, len(ids), CHUNK_DECIDED):
+        results += await _review_chunk(session, ids[start : start + CHUNK_DECIDED], asked, starter)
+        await work.flush()
+    await derive_status(session)
+    await session.save()
+    return results
+
+
+async def _review_chunk(
+    session: RunSession, document_ids: Sequence[str], asked: ReviewOf[Any], starter: Mapping[str, Any] | None
+) -> list[ReviewResult]:
+    connection = session.work.connection
+    documents = await run_documents.lock_documents(connection, document_ids)
     decisions = _Decisions()
-    for document_id in dict.fromkeys(selected):
+    for document_id in document_ids:
         _decide(session, document_id, documents.get(document_id), asked, decisions)
     if decisions.asked:
         await document_steps.ask(
-            work.connection,
+            connection,
             decisions.asked,
             action=asked.action,
             by=None,
@@ -82,15 +99,13 @@ async def review_documents(
         await quarantine(session, decisions.moved, action=asked.action, starter=starter)
     await _judge_again(session, decisions)
     await run_documents.save_reviews(
-        work.connection, {document_id: after for document_id, (_, after) in decisions.changed.items()}
+        connection, {document_id: after for document_id, (_, after) in decisions.changed.items()}
     )
     for document_id, (before, after) in decisions.changed.items():
         body = facts.reviewed_body(
             session.run, document_id, before, after, action=asked.action, starter=starter
         )
         session.publish(facts.DOCUMENT_REVIEWED, body)
-    await derive_status(session)
-    await session.save()
     return decisions.results
 
 
