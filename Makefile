@@ -12,6 +12,8 @@ UV := .venv/bootstrap/bin/uv
 PACKAGES := sluice-shared sluice-release sluice-accounting-connector sluice-billing-runs sluice-notifier sluice-local
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url $(PACKAGES:%=--no-emit-package %)
+# Two processes, each with servers of its own; tests that share what is slow to make stay in one (tests/support/sharing.py).
+PROCESSES := --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
 SOURCES := shared/src $(wildcard services/*/src) deploy/local/src tests
 MIGRATIONS = $(wildcard shared/migrations/*.sql services/*/migrations/*.sql)
 
@@ -47,7 +49,7 @@ check: setup ## Format, lint, types, imports, SQL, dependencies
 
 .PHONY: test
 test: setup ## The whole test suite (ARGS for pytest)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(PROCESSES) $(ARGS)
 
 .PHONY: demo
 demo: setup ## The whole system, a sample feed, the main job, and a report; ends by itself

@@ -1,7 +1,6 @@
 """Servers that tests share: one PostgreSQL and one broker per run, started when the first test asks for them."""
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,10 +21,9 @@ from sluice.infrastructure.choose import (
 from sluice.infrastructure.containers import engine_answers
 from sluice.infrastructure.postgres import FAST_AND_FORGETFUL
 from sluice.state import State, ephemeral_state
-from sluice.system import ANY_PORTS, Options, System, take_system
 from support.databases import Databases, FreshDatabase
+from support.sharing import group_of
 from support.topics import Topics, unique
-from support.traces import TraceSink
 
 pytest_plugins = ("judges.fixtures",)
 
@@ -36,6 +34,16 @@ settings.register_profile(
 )
 settings.register_profile("exploring", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests in the order of their groups, and tell two processes which tests stay together."""
+    here = Path(__file__).parent
+    groups = {path: group_of(path.relative_to(here).as_posix()) for path in {item.path for item in items}}
+    items.sort(key=lambda item: groups[item.path][0])
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path][1]))
 
 
 @pytest.fixture(scope="session")
@@ -114,30 +122,6 @@ def topics(kafka_server: Broker) -> Topics:
 def unique_name() -> Callable[[str], str]:
     """Gives a name a random end: for groups, topics and ids that no other test has."""
     return unique
-
-
-@pytest.fixture(scope="session")
-def trace_sink() -> Iterator[TraceSink]:
-    """Where the whole system sends its spans."""
-    with TraceSink() as sink:
-        yield sink
-
-
-@pytest.fixture(scope="session")
-def system(trace_sink: TraceSink) -> Iterator[System]:
-    """The whole system, with four services, on free ports and without durability; watched as `sluice up` does."""
-    options = Options(
-        broker=broker_choice(),
-        postgres_settings=FAST_AND_FORGETFUL,
-        settings={"OTEL_EXPORTER_OTLP_ENDPOINT": trace_sink.endpoint},
-    )
-    stopping = threading.Event()
-    with take_system(None, ports=ANY_PORTS, is_ephemeral=True, options=options, say=say) as running:
-        watch = threading.Thread(target=running.watch, args=(stopping,), name="watch-system")
-        watch.start()
-        yield running
-        stopping.set()
-        watch.join()
 
 
 @pytest.fixture(scope="session")

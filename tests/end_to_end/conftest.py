@@ -1,12 +1,28 @@
 """An outside user of the running system."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
 from sluice.demo.kafka import KafkaClient
 from sluice.system import System
 from support.outsider import Outsider
+from support.running import running_system
+from support.traces import TraceSink
+
+
+@pytest.fixture(scope="package")
+def trace_sink() -> Iterator[TraceSink]:
+    """Where the whole system sends its spans."""
+    with TraceSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="package")
+def system(trace_sink: TraceSink) -> Iterator[System]:
+    """The whole system, for all tests of the folder."""
+    with running_system(settings={"OTEL_EXPORTER_OTLP_ENDPOINT": trace_sink.endpoint}) as running:
+        yield running
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sluice.folders import user_cache
+from sluice.infrastructure.locks import locked
 
 _POM: Final = Path(__file__).with_name("verapdf-pom.xml")
 _MAVEN_SECONDS_MAX: Final = 300
@@ -29,8 +30,9 @@ class PageJudge:
             raise UnavailableError("veraPDF needs Java, and there is no java on the PATH")
         name = hashlib.sha256(_POM.read_bytes()).hexdigest()[:16]
         self._jars = user_cache() / f"verapdf-{name}"
-        if not self._jars.exists():
-            _fetch(self._jars)
+        with locked(user_cache() / "verapdf.lock"):
+            if not self._jars.exists():
+                _fetch(self._jars)
 
     def failures(self, files: Sequence[Path]) -> dict[str, list[str]]:
         """What is wrong with each file, by its name: failed clauses, none for a good one; all in one run."""

@@ -2,14 +2,11 @@
 
 import asyncio
 import itertools
-import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from sluice.console import say
-from sluice.infrastructure.choose import broker_choice
-from sluice.system import ANY_PORTS, Options, System, take_system
+from sluice.system import System
 from support.books.checker import find_differences
 from support.books.fact_log import FactLog
 from support.books.quiet import wait_until_quiet
@@ -17,6 +14,7 @@ from support.load.driver import LoadDriver
 from support.load.expectation import Expectation, expect
 from support.load.plan import CHUNK_EVENTS, Plan, make_plan
 from support.load.records import Record
+from support.running import running_system
 
 SETTINGS: Final[Mapping[str, str]] = {
     "RELEASE_BATCH_SIZE": str(CHUNK_EVENTS),
@@ -103,15 +101,6 @@ class Trial:
 @contextmanager
 def running_trial(settings: Mapping[str, str] | None = None) -> Iterator[Trial]:
     """A system on free ports, watched as `sluice up` does."""
-    options = Options(
-        broker=broker_choice(), postgres_settings=_POSTGRES, settings={**SETTINGS, **(settings or {})}
-    )
-    stopping = threading.Event()
-    with take_system(None, ports=ANY_PORTS, is_ephemeral=True, options=options, say=say) as system:
-        watch = threading.Thread(target=system.watch, args=(stopping,), name="watch-trial")
-        watch.start()
-        try:
-            yield Trial(system)
-        finally:
-            stopping.set()
-            watch.join()
+    settings = {**SETTINGS, **(settings or {})}
+    with running_system(settings=settings, postgres_settings=_POSTGRES) as system:
+        yield Trial(system)

@@ -191,7 +191,7 @@ async def test_a_draft_that_is_validated_while_its_file_is_made_gets_the_right_o
         async def render(self, rendering: Rendering, file_format: FileFormat) -> bytes:
             if not self.asked:
                 # Nobody waits for a file that is being made.
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     await connector.command(validate(document_id), render(document_id, job_id="step-2"))
             return await super().render(rendering, file_format)
 

@@ -32,7 +32,7 @@ async def stream_of(
 async def next_event(lines: AsyncIterator[str]) -> dict[str, Any]:
     """The next event: its name, id and data."""
     told: dict[str, Any] = {}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         async for line in lines:
             if line == "" and told:
                 return told

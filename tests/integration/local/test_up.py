@@ -47,7 +47,7 @@ class Up:
         self.children = psutil.Process(self.process.pid).children(recursive=True)
 
     def service(self, name: str) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(self.told[name], timeout=5).json()
+        answer: dict[str, Any] = httpx.get(self.told[name], timeout=30).json()
         return answer
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -169,7 +169,7 @@ def test_two_at_the_same_time_do_not_meet(run: Any, environment: dict[str, str])
     command = [sys.executable, "-m", "sluice.main", "down", "--data", second.told["data"], "--json"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert json.loads(ended.stdout)["was_running"] is True
-    assert second.process.wait(10) == 0
+    assert second.process.wait(60) == 0
     assert first.process.poll() is None
     assert not first.all_gone()
     assert first.end() == 0

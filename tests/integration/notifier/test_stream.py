@@ -89,7 +89,7 @@ async def stream_of(
 async def next_event(lines: Any) -> dict[str, Any]:
     """The next event: its name, id and data."""
     event: dict[str, Any] = {}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         async for line in lines:
             if line == "" and event:
                 return event
@@ -213,5 +213,5 @@ async def test_a_place_that_is_none_is_refused(replica: Replica) -> None:
 async def test_streams_end_when_the_service_stops(notifier: NotifierDriver, replica: Replica) -> None:
     async with stream_of(replica) as lines:
         await replica.stop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert [line async for line in lines if line.startswith("data")] == []

@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 
 
 async def wait_until_served(port: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 _, writer = await asyncio.open_connection(HOST, port)
@@ -45,9 +45,9 @@ async def test_it_serves_until_it_is_told_to_stop_and_leaves_signals_alone() -> 
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
     async with httpx.AsyncClient() as client:
         request = asyncio.create_task(client.get(f"http://{HOST}:{port}/"))
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), 30)
         stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:  # new connections are refused while the one under way is still served
                 try:
                     _, writer = await asyncio.open_connection(HOST, port)
@@ -58,7 +58,7 @@ async def test_it_serves_until_it_is_told_to_stop_and_leaves_signals_alone() -> 
         assert not serving.done()
         may_end.set()
         assert (await request).text == "done"
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, 30)
 
 
 async def test_an_address_in_use_is_an_error_of_the_service() -> None:
@@ -72,7 +72,7 @@ async def test_a_cancelled_server_stops() -> None:
     await wait_until_served(port)
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(serving, 10)
+        await asyncio.wait_for(serving, 30)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(HOST, port)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -198,21 +199,23 @@ async def test_a_restarted_replica_takes_its_partitions_at_once(
     producer: AIOKafkaProducer,
     unique_name: Any,
 ) -> None:
-    """Static membership: a replica that was killed does not wait for its own ghost's session."""
+    """Static membership: a replica that was killed does not wait for its own ghost's session (45 s)."""
     service = unique_name("release")
-    for account_id in ("A-1", "A-2"):
-        broker = make_broker(settings, service=service)
-        (consumer,) = make_consumers(
-            broker, store, [reading(effects, topic)], service=service, settings=settings
-        )
-        await send_account(producer, topic, account_id)
-        await broker.start()
+    async with AsyncExitStack() as when_shown:
+        for account_id in ("A-1", "A-2"):
+            broker = make_broker(settings, service=service)
+            (consumer,) = make_consumers(
+                broker, store, [reading(effects, topic)], service=service, settings=settings
+            )
+            await send_account(producer, topic, account_id)
+            await broker.start()
+            when_shown.push_async_callback(broker.stop)
 
-        async def taken(account_id: str = account_id) -> bool:
-            return account_id in effects.seen
+            async def taken(account_id: str = account_id) -> bool:
+                return account_id in effects.seen
 
-        await wait_until(taken, seconds=20, what=f"the effect of {account_id}")
-        # As a kill would: nothing is said to the group.
-        await consumer.subscriber.consumer._client.close()
-        for task in consumer.subscriber.tasks:
-            task.cancel()
+            await wait_until(taken, seconds=40, what=f"the effect of {account_id}")
+            # As a kill would: nothing is said to the group.
+            await consumer.subscriber.consumer._client.close()
+            for task in consumer.subscriber.tasks:
+                task.cancel()

@@ -3,6 +3,7 @@
 Each gets a port of the host that stays the same over restarts, and a named volume where its state is to be kept.
 """
 
+import contextlib
 import hashlib
 import secrets
 import time
@@ -11,7 +12,7 @@ from typing import Final
 
 import asyncpg
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.docker_client import DockerClient
+from testcontainers.core.docker_client import DockerClient, get_docker_host
 
 from sluice.infrastructure.blocking import run_blocking
 from sluice.infrastructure.broker_client import broker_answers
@@ -22,6 +23,7 @@ from sluice.infrastructure.ports import preferred_port
 _KAFKA_IMAGE: Final = "apache/kafka:4.3.1"
 _POSTGRES_IMAGE: Final = "postgres:18"
 _ENGINE_SECONDS_MAX: Final = 3
+_LOCAL_ENGINE: Final = "unix:///var/run/docker.sock"
 _START_SECONDS_MAX: Final = 120.0
 _POLL_SECONDS: Final = 0.1
 
@@ -29,7 +31,11 @@ _POLL_SECONDS: Final = 0.1
 def engine_answers() -> bool:
     """Whether a Docker engine answers."""
     try:
-        return bool(DockerClient(timeout=_ENGINE_SECONDS_MAX).client.ping())
+        address = get_docker_host() or _LOCAL_ENGINE
+        if address.startswith("unix://") and not Path(address.removeprefix("unix://")).is_socket():
+            return False  # Docker's client would leave open what it could not connect
+        with contextlib.closing(DockerClient(timeout=_ENGINE_SECONDS_MAX).client) as engine:
+            return bool(engine.ping())
     except Exception:  # noqa: BLE001 - without an engine each way of reaching one fails in its own fashion
         return False
 
