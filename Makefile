@@ -13,7 +13,7 @@ PACKAGES := sluice-shared sluice-release sluice-accounting-connector sluice-bill
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url $(PACKAGES:%=--no-emit-package %)
 # Two processes, each with servers of its own; tests that share what is slow to make stay in one (tests/support/sharing.py).
-PROCESSES := --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+PROCESSES := --numprocesses=2 --no-loadscope-reorder
 SOURCES := shared/src $(wildcard services/*/src) deploy/local/src tests
 MIGRATIONS = $(wildcard shared/migrations/*.sql services/*/migrations/*.sql)
 

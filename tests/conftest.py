@@ -3,9 +3,12 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import Scheduling
 
 from sluice.console import say
 from sluice.folders import user_cache
@@ -22,10 +25,11 @@ from sluice.infrastructure.containers import engine_answers
 from sluice.infrastructure.postgres import FAST_AND_FORGETFUL
 from sluice.state import State, ephemeral_state
 from support.databases import Databases, FreshDatabase
-from support.sharing import group_of
+from support.sharing import GroupScheduling, place_of
 from support.topics import Topics, unique
 
 pytest_plugins = ("judges.fixtures",)
+TESTS: Final = Path(__file__).resolve().parent
 
 # The suite is the same each time and knows no deadlines, for it must be stable on a busy machine;
 # HYPOTHESIS_PROFILE=exploring looks further.
@@ -36,14 +40,15 @@ settings.register_profile("exploring", deadline=None, suppress_health_check=[Hea
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests in the order of their groups, and tell two processes which tests stay together."""
-    here = Path(__file__).parent
-    groups = {path: group_of(path.relative_to(here).as_posix()) for path in {item.path for item in items}}
-    items.sort(key=lambda item: groups[item.path][0])
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path][1]))
+    """Put the tests in the order of their groups."""
+    places = {path: place_of(path.relative_to(TESTS).as_posix()) for path in {item.path for item in items}}
+    items.sort(key=lambda item: places[item.path])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Hand the tests to several processes by their groups."""
+    return GroupScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -127,4 +132,4 @@ def unique_name() -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The checkout."""
-    return Path(__file__).resolve().parents[1]
+    return TESTS.parent

@@ -8,6 +8,8 @@ the same time.
 from pathlib import PurePath
 from typing import Final
 
+from xdist.scheduler import LoadScopeScheduling
+
 GROUPS: Final = (
     "faults",
     "integration/local/test_up.py",
@@ -32,12 +34,22 @@ ON_KAFKA: Final = (
 """Tests on a broker, which is slow to start: once is enough."""
 
 
-def group_of(file: str) -> tuple[int, str]:
-    """The place and the name of the group of a test file, whose path begins below `tests/`."""
+def group_of(file: str) -> str:
+    """The group of a test file, whose path begins below `tests/`: a folder, or the file itself."""
     if file in ON_KAFKA:
-        return len(GROUPS), "on Kafka"
+        return "on Kafka"
     path = PurePath(file)
-    for place, group in enumerate(GROUPS):
-        if path.is_relative_to(group):
-            return place, group
-    return len(GROUPS) + 1, file
+    return next((group for group in GROUPS if path.is_relative_to(group)), file)
+
+
+def place_of(file: str) -> int:
+    """The place of the file's group: the lower, the earlier."""
+    group = group_of(file)
+    return GROUPS.index(group) if group in GROUPS else len(GROUPS) + (group == file)
+
+
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc] # the plugin has no types
+    """Gives a process a group at a time, in the order in which the tests were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid.split("::", 1)[0].removeprefix("tests/"))
