@@ -8,8 +8,8 @@ from sluice.system import System
 from support.running import running_system
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def system() -> Iterator[System]:
-    """The whole system, for all tests of the folder."""
+    """The whole system, for a module only: the whole way's limit is written from the rows that the system holds."""
     with running_system() as running:
         yield running
