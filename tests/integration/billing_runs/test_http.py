@@ -239,6 +239,22 @@ async def test_a_cycle_is_described_and_runs_take_the_events_of_its_accounts(
     assert await runs.fates() == {"BE-1": "draft", "BE-3": "draft"}
 
 
+async def test_rules_and_cycles_are_listed(client: httpx.AsyncClient) -> None:
+    for code in ("B", "A", "C"):
+        await client.put(f"/rules/{code}", json={"fail_status": "suspect", "expression": "total_net > 0"})
+    await client.put("/rules/B", json={"fail_status": "rejected", "expression": "total_net > 1"})
+    await client.put("/billing-cycles/MONTHLY", json={"name": "Monthly", "frequency": "monthly"})
+
+    page = (await client.get("/rules", params={"limit": 2})).json()
+    rest = (await client.get("/rules", params={"limit": 2, "cursor": page["next_cursor"]})).json()
+
+    listed = [(each["code"], each["version"]) for each in [*page["items"], *rest["items"]]]
+    assert listed == [("A", 1), ("B", 2), ("C", 1)]
+    assert rest["next_cursor"] is None
+    cycles = (await client.get("/billing-cycles")).json()["items"]
+    assert [each["billing_cycle_id"] for each in cycles] == ["MONTHLY"]
+
+
 async def test_calls_need_their_scopes(runs: Runs, client: httpx.AsyncClient, issuer: Issuer) -> None:
     await client.post("/billing-runs", json=RUN)
     for scope, method, path in (

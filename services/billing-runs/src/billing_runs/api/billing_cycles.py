@@ -14,6 +14,7 @@ from shared.database.unit_of_work import UnitOfWork
 from shared.http.application import LARGE_BODY_BYTES_MAX
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
+from shared.http.pages import PageRequest, page_response, pages_by
 from shared.http.problems import not_found
 from shared.http.tokens import Principal
 
@@ -34,6 +35,13 @@ class BillingCycleBody(Closed):
 def billing_cycles_router(database: Database) -> APIRouter:
     """The calls on billing cycles."""
     router = APIRouter(prefix="/billing-cycles", tags=["billing cycles"])
+
+    @router.get("", summary="Billing cycles, by id")
+    async def list_all(principal: Reads, page: Annotated[PageRequest, pages_by(str)]) -> dict[str, Any]:
+        after: Any = page.after[0] if page.after is not None else ""
+        found = await billing_cycles.list_cycles(database.pool, after=after, limit=page.limit + 1)
+        shown, cursor = page.cut(found, lambda each: (each.cycle.billing_cycle_id,))
+        return page_response([_shape(each) for each in shown], cursor)
 
     @router.get("/{billing_cycle_id}", summary="A billing cycle")
     async def read(principal: Reads, billing_cycle_id: Id) -> dict[str, Any]:

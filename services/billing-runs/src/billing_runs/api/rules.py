@@ -29,6 +29,7 @@ from shared.database.unit_of_work import UnitOfWork
 from shared.expressions import ExpressionError, compile_expression
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
+from shared.http.pages import PageRequest, page_response, pages_by
 from shared.http.problems import FieldError, not_found, validation_failed
 from shared.http.tokens import Principal
 
@@ -81,6 +82,13 @@ class RuleTestBody(Closed):
 def rules_router(database: Database) -> APIRouter:
     """The calls on rules."""
     router = APIRouter(prefix="/rules", tags=["rules"])
+
+    @router.get("", summary="Rules, by code")
+    async def list_all(principal: Reads, page: Annotated[PageRequest, pages_by(str)]) -> dict[str, Any]:
+        after: Any = page.after[0] if page.after is not None else ""
+        found = await rules.list_rules(database.pool, after=after, limit=page.limit + 1)
+        shown, cursor = page.cut(found, lambda each: (each[0].code,))
+        return page_response([rule_shape(*each) for each in shown], cursor)
 
     @router.get("/{code}", summary="A rule")
     async def read(principal: Reads, code: Id) -> dict[str, Any]:

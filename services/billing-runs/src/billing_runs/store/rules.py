@@ -10,6 +10,7 @@ from billing_runs.store.connection import Connection, Reader
 
 _LATEST: Final = "select * from rules where code = $1 order by version desc limit 1"
 _ALL: Final = "select distinct on (code) * from rules order by code, version desc"
+_PAGE: Final = "select distinct on (code) * from rules where code > $1 order by code, version desc limit $2"
 _LOCK: Final = "select pg_advisory_xact_lock(hashtextextended('rule ' || $1, 0))"
 _INSERT: Final = """
 insert into rules (code, version, kind, priority, active_from, active_to, fail_status, mode, expression, combine,
@@ -28,6 +29,11 @@ async def load_rule(connection: Reader, code: str) -> tuple[Rule, int] | None:
 async def load_rules(connection: Reader) -> list[Rule]:
     """The newest version of every rule."""
     return [_rule_of(row) for row in await connection.fetch(_ALL)]
+
+
+async def list_rules(connection: Reader, *, after: str, limit: int) -> list[tuple[Rule, int]]:
+    """The newest version of each rule, by code, after this code."""
+    return [(_rule_of(row), row["version"]) for row in await connection.fetch(_PAGE, after, limit)]
 
 
 async def lock_rule(connection: Connection, code: str) -> None:
