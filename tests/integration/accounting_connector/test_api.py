@@ -193,7 +193,12 @@ async def test_an_invoiced_event_is_not_eligible_again(
 ) -> None:
     await connector.release(released(event("BE-1", auto_pass_to_accounting=True)))
     answer = (await client.get("/billing-events/BE-1/eligibility")).json()
-    assert codes(answer["reasons"]) == ["already_invoiced"]
+    (reason,) = answer["reasons"]
+    (document,) = await connector.facts("validated")
+    assert (reason["code"], reason["detail"]) == (
+        "already_invoiced",
+        {"document_id": document["document_id"]},
+    )
 
 
 async def test_validating_a_selection_does_nothing(

@@ -52,6 +52,8 @@ class Candidate:
     company: Company | None
     """The event's company; None: not set, or not known (yet)."""
     claimed_by_run: str | None = None
+    live_document_id: str | None = None
+    """The event's one live document, draft or validated, if there is one."""
     corrected_document_id: str | None = None
     """The validated document of the event that this one corrects; None: it names none, or there is none."""
 
@@ -107,7 +109,9 @@ def _stage_reasons(candidate: Candidate, terms: Terms) -> Iterator[Reason]:
     if event.billing_event_currency is None:
         yield _missing("currency", None)
     if event.stage is Stage.INVOICED:
-        yield Reason("already_invoiced", "The billing event has been invoiced")
+        document_id = candidate.live_document_id
+        detail = {} if document_id is None else {"document_id": document_id}
+        yield Reason("already_invoiced", "The billing event has a document already", detail)
     if candidate.claimed_by_run not in {None, terms.asked_by_run}:
         yield Reason(
             "claimed_by_run",

@@ -157,5 +157,6 @@ def _candidate(stored: StoredEvent, around: _Surroundings) -> Candidate:
         account=around.accounts.get(stored.account_id or ""),
         company=None if company is None else company.company,
         claimed_by_run=stored.claimed_by_run,
+        live_document_id=None if stored.live_document is None else stored.live_document.document_id,
         corrected_document_id=around.corrected.get(event.corrects_billing_event_id or ""),
     )
