@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from judges.archived_pages import PageJudge
+from judges.electronic_invoices import Rules, Schemas
 from sluice.infrastructure.choose import BrokerChoice
 
 _FEWEST = 24
@@ -74,18 +77,65 @@ def check_report(code: int, report: dict[str, Any], said: str) -> None:
     assert report["alerts"]
 
 
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A demo that was played: how it ended, its report, what it said meanwhile, and the folder that it left."""
+
+    code: int
+    report: dict[str, Any]
+    said: str
+    kept: Path
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What the files of each document are called, with the document's currency."""
+        return {
+            f"{document['company']['id']}-{document['number']}": document["currency"]
+            for document in self.report["documents"]
+        }
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """One demo, for all that is to be seen of it."""
+    folder = tmp_path_factory.mktemp("demo")
+    return Played(*run_demo(folder, "--seed", "7", "--keep", str(folder / "kept")), folder / "kept")
+
+
 @pytest.mark.timeout(_SECONDS_MAX)
-def test_the_demo_balances_and_leaves_nothing_running(tmp_path: Path) -> None:
-    keep = tmp_path / "kept"
-    code, report, said = run_demo(tmp_path, "--seed", "7", "--keep", str(keep))
-    check_report(code, report, said)
+def test_the_demo_balances_and_leaves_nothing_running(played: Played) -> None:
+    report = played.report
+    check_report(played.code, report, played.said)
     assert report["came_in"]["billing_events"] == _FEWEST
-    assert json.loads((keep / "report.json").read_text("utf-8")) == report
-    assert (keep / "logs" / "release.log").exists()
+    assert json.loads((played.kept / "report.json").read_text("utf-8")) == report
+    assert (played.kept / "logs" / "release.log").exists()
     with pytest.raises(httpx.ConnectError):
         httpx.get(report["mail_page"], timeout=5, trust_env=False)
-    data = next(line for line in said.splitlines() if line.startswith("state: ")).removeprefix("state: ")
-    assert not Path(data).exists()
+    states = [line for line in played.said.splitlines() if line.startswith("state: ")]
+    assert not Path(states[0].removeprefix("state: ")).exists()
+
+
+@pytest.mark.timeout(_SECONDS_MAX)
+def test_the_official_rules_accept_every_document_of_the_demo(
+    played: Played, schemas: Schemas, rules: Rules
+) -> None:
+    without = {name for name, currency in played.names.items() if currency == "KWD"}
+    assert without, "three decimals are more than the norm can hold"
+    refused = dict.fromkeys((f"{name}.xml" for name in without), "currency_not_expressible")
+    assert played.report["files"]["refused"] == refused
+    files = {file.stem: file.read_bytes() for file in (played.kept / "documents").glob("*.xml")}
+    assert files.keys() == played.names.keys() - without
+    for name, content in files.items():
+        assert schemas.errors(content) == [], name
+        assert rules.judge(content).failed == set(), name
+
+
+@pytest.mark.timeout(_SECONDS_MAX)
+def test_every_page_of_the_demo_can_be_archived(played: Played, page_judge: PageJudge) -> None:
+    files = sorted((played.kept / "documents").glob("*.pdf"))
+    assert {file.stem for file in files} == played.names.keys()
+    failures = page_judge.failures(files)
+    assert {name: clauses for name, clauses in failures.items() if clauses} == {}
 
 
 @pytest.mark.timeout(_SECONDS_MAX)
