@@ -1,9 +1,11 @@
 """P3 and the document of P9: what the accounting connector makes of released events, by itself and of the largest."""
 
 import asyncio
+import functools
 import secrets
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import asyncpg
@@ -105,13 +107,13 @@ def measure_largest_document(system: System, lines: int = LARGEST_LINES) -> Resu
     document_id = run_blocking(_make_document(system, lines))
     made_seconds = time.perf_counter() - began
     seconds: dict[str, float] = {}
+    peaks: dict[str, float] = {}
     with ServiceClient(system.services[_CONNECTOR].url, system.token()) as client:
         for file_format in ("xml", "pdf"):
             asked = time.perf_counter()
-            client.get_bytes(f"/documents/{document_id}.{file_format}")
+            path = f"/documents/{document_id}.{file_format}"
+            _watch(system, functools.partial(client.get_bytes, path), peaks)
             seconds[file_format] = time.perf_counter() - asked
-    services = {name: process.pid for name, process in system.services.items()}
-    peaks = {name: peak / MEBIBYTE for name, peak in peak_memory_bytes(services).items()}
     return Result(
         code="P9-DOC",
         title=f"A document of {lines:,} lines",
@@ -130,6 +132,21 @@ def measure_largest_document(system: System, lines: int = LARGEST_LINES) -> Resu
             f"XML, {seconds['pdf']:.1f} s for the PDF"
         },
     )
+
+
+def _watch(system: System, work: Callable[[], object], peaks: dict[str, float]) -> None:
+    """Do the work, and note meanwhile what each process needs: one that has made a large file ends after it."""
+    services = {name: process.pid for name, process in system.services.items()}
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        working = pool.submit(work)
+        while True:
+            has_ended = working.done()
+            for name, peak in peak_memory_bytes(services).items():
+                peaks[name] = max(peaks.get(name, 0.0), peak / MEBIBYTE)
+            if has_ended:
+                break
+            time.sleep(_POLL_SECONDS)
+        working.result()
 
 
 async def _make_document(system: System, lines: int) -> str:
