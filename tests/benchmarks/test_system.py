@@ -33,7 +33,8 @@ async def test_latency_is_measured(system: System) -> None:
     assert 0 < median <= ninety_ninth
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_billing_runs_are_measured_step_by_step_beside_the_rows_of_them(system: System) -> None:
     result = await measure_billing_runs(system, EVENTS, settle=lambda: None)
     speed, whole, growth = (measured.figure for measured in result.measured)
