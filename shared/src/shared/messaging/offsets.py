@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from faststream.kafka.message import KafkaAckableMessage
 from faststream.message import AckStatus
 
@@ -56,7 +56,7 @@ class Offsets:
             return
         try:
             await consumer.commit(offsets)
-        except KafkaError as error:
+        except (KafkaError, ConsumerStoppedError) as error:
             log.warning("offsets were not committed, records will come again", reason=type(error).__name__)
 
     async def _commit_after(self, seconds: float) -> None:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError
 
 from shared.messaging.offsets import Offsets
 
@@ -88,8 +88,11 @@ async def test_partitions_that_another_replica_has_now_are_left_to_it(group: Gro
     assert group.commits[1] == {SECOND: 2}
 
 
-async def test_a_commit_that_fails_costs_no_batch(group: Group, offsets: Offsets) -> None:
-    group.failures.append(CommitFailedError())
+@pytest.mark.parametrize(
+    "failure", [CommitFailedError(), ConsumerStoppedError()], ids=lambda each: type(each).__name__
+)
+async def test_a_commit_that_fails_costs_no_batch(group: Group, offsets: Offsets, failure: Exception) -> None:
+    group.failures.append(failure)
     await offsets.take(batch((FIRST, 0)))
     assert group.commits == []
     await offsets.take(batch((FIRST, 1)))
