@@ -29,6 +29,7 @@ ON_KAFKA: Final = (
     "integration/local/test_kafka.py",
     "integration/shared/messaging/test_lines.py",
     "integration/shared/messaging/test_relay.py",
+    "benchmarks/test_driver.py",
     "benchmarks/test_relay.py",
 )
 """Tests on a broker, which is slow to start: once is enough."""

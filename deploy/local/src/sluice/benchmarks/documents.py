@@ -43,7 +43,7 @@ where billing_event_id like $1 and stage = 'released'
 """
 _DOCUMENTS: Final = "select count(*) from accounting_connector.documents where status = 'validated'"
 _DOCUMENT_ID: Final = """
-select document_id from accounting_connector.documents where status = 'validated' and line_count = $1
+select document_id from accounting_connector.documents where status = 'validated' and billing_event_ids = array[$1]
 """
 
 
@@ -158,7 +158,7 @@ async def _make_document(system: System, lines: int) -> str:
         await driver.until(INVOICED, 1)
     connection = await asyncpg.connect(servers.database.administrator_url)
     try:
-        return str(await connection.fetchval(_DOCUMENT_ID, lines))
+        return str(await connection.fetchval(_DOCUMENT_ID, sample.event_id(0)))
     finally:
         await connection.close()
 

@@ -55,7 +55,10 @@ OnRegistered = Callable[[Sequence[str]], Awaitable[None]]
 
 
 class Driver:
-    """Sends and reads. A context manager; it reads from where the topics end when it begins."""
+    """Sends and reads. A context manager; it reads from where the topics end when it begins.
+
+    It sees the facts about its sample alone: what another driver left under way may still be told of.
+    """
 
     def __init__(self, client_options: Mapping[str, Any], sample: Sample) -> None:
         self._options = dict(client_options)
@@ -163,7 +166,9 @@ class Driver:
         times = self.seen.at.get(message_type)
         if times is None:
             return []
-        ids = _event_ids(message_type, orjson.loads(record.value))
+        ids = [
+            each for each in _event_ids(message_type, orjson.loads(record.value)) if self._sample.has(each)
+        ]
         for event_id in ids:
             times.setdefault(event_id, now)
         return ids if message_type == REGISTERED else []

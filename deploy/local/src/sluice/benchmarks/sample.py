@@ -123,6 +123,10 @@ class Sample:
         """The id of a billing event."""
         return f"{self.code}-BE-{number:06}"
 
+    def has(self, event_id: str) -> bool:
+        """Whether this is one of its events, or what a split made of one."""
+        return event_id.startswith(f"{self.code}-BE-")
+
     @property
     def event_amount(self) -> Decimal:
         """The sum of an event's items."""
