@@ -1,5 +1,6 @@
 """The connector's HTTP calls (contract.md section 2)."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -9,10 +10,12 @@ from integration.accounting_connector.driver import (
     ConnectorDriver,
     account,
     codes,
+    company,
     event,
     item,
     registered,
     released,
+    settings_of,
 )
 from integration.accounting_connector.http import application_for, client_for
 from shared.http.routes import routes_without_scope, scopes_of
@@ -240,6 +243,25 @@ async def test_settings_are_kept_in_versions(connector: ConnectorDriver, client:
     rows = await connector.database.pool.fetch("select * from company_settings order by version")
     assert [row["settings"]["payment_days"] for row in rows] == [14, 7]
     assert rows[0]["changed_by"]["user_id"] == "u1"
+
+
+async def test_settings_wait_for_a_company_that_is_about_to_be_read(
+    connector: ConnectorDriver, client: httpx.AsyncClient
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        put = group.create_task(client.put("/companies/C-NEW/settings", json=SETTINGS))
+        await asyncio.sleep(0)
+        group.create_task(connector.reference(company("C-NEW")))
+    assert (put.result().status_code, put.result().json()["company_id"]) == (200, "C-NEW")
+
+
+async def test_settings_of_a_company_that_does_not_come_are_not_found(
+    connector: ConnectorDriver, issuer: Issuer
+) -> None:
+    settings = settings_of(command_wait_seconds=0.1)
+    async with client_for(connector.database, issuer, settings) as client:
+        answer = await client.put("/companies/C-404/settings", json=SETTINGS)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 async def test_documents_follow_the_settings_in_force(

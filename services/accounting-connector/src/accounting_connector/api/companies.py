@@ -1,6 +1,8 @@
 """Companies: what they set for their documents."""
 
-from typing import Annotated, Any
+import asyncio
+import time
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
@@ -26,10 +28,20 @@ from shared.http.idempotency import Answer, answer_once
 from shared.http.problems import not_found
 from shared.http.tokens import Principal
 
+_POLL_SECONDS: Final = 0.05
+
 
 def companies_router(database: Database, deployment: Deployment) -> APIRouter:
     """The calls about companies' settings."""
     router = APIRouter(tags=["companies"])
+
+    async def _wait_for(company_id: str) -> None:
+        # PSA may just have told of the company, on a line that this service is about to read.
+        end = time.monotonic() + min(deployment.lag_seconds, deployment.command_wait_seconds)
+        while time.monotonic() < end:
+            if await parties.load_companies(database.pool, [company_id]):
+                return
+            await asyncio.sleep(_POLL_SECONDS)
 
     @router.get(
         "/companies/{company_id}/settings",
@@ -51,9 +63,13 @@ def companies_router(database: Database, deployment: Deployment) -> APIRouter:
         body: CompanySettingsBody,
         principal: Annotated[Principal, require("settings:write")],
     ) -> Response:
-        """Put settings in force for all documents made from now on; the ones before are kept."""
+        """Put settings in force for all documents made from now on; the ones before are kept.
+
+        A company that is not known is waited for shortly, and then not found.
+        """
         settings = body.as_stored()
         changed_by = {"user_id": principal.user_id, "email": principal.email}
+        await _wait_for(company_id)
 
         async def act(work: UnitOfWork) -> Answer:
             version = await parties.add_settings(work.connection, company_id, settings, changed_by)
