@@ -116,7 +116,7 @@ class BatchProcessor:
     @property
     def is_paused(self) -> bool:
         """Whether the line has stopped because most of what comes is bad."""
-        return self._guard.is_tripped
+        return self._guard.pause_seconds(time.monotonic()) > 0
 
     async def take(self, records: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
         """Take a batch: when this returns, its offsets may be committed.
@@ -141,16 +141,16 @@ class BatchProcessor:
             raise BatchNotTakenError(self._line.name) from error
         self._failures = 0
         self.last_taken_at = time.monotonic()
-        self._guard.observe(good=len(records) - bad, bad=bad)
+        self._guard.observe(good=len(records) - bad, bad=bad, now=self.last_taken_at)
         metrics.observe_batch(self._line.name, len(records), time.perf_counter() - started, bad)
 
     async def _pause_if_broken(self) -> None:
-        pause_seconds = self._guard.next_pause_seconds()
+        pause_seconds = self._guard.pause_seconds(time.monotonic())
         if pause_seconds:
             log.error(
                 "line paused: most of the last records are bad",
                 line=self._line.name,
-                pause_seconds=pause_seconds,
+                pause_seconds=round(pause_seconds, 3),
             )
             metrics.count_pause(self._line.name)
             await asyncio.sleep(pause_seconds)

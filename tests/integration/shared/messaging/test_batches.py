@@ -218,7 +218,8 @@ async def test_a_line_of_bad_records_pauses_and_loses_nothing(
         pauses.append(seconds)
 
     monkeypatch.setattr("shared.messaging.batches.asyncio.sleep", note)
-    processor = BatchProcessor(store, effects.line(), service="release", guard=LineGuard(window_records=10))
+    guard = LineGuard(window_records=10, pause_seconds_first=3600.0)
+    processor = BatchProcessor(store, effects.line(), service="release", guard=guard)
     bad = [
         raw_record("psa.accounts", b"{", cloud_event_headers(ACCOUNT, str(number))) for number in range(10)
     ]
@@ -227,7 +228,7 @@ async def test_a_line_of_bad_records_pauses_and_loses_nothing(
     await processor.take(bad[5:])
     assert processor.is_paused
     await processor.take([account_record("A-1")])
-    assert pauses == [1.0]
+    assert pauses == [pytest.approx(3600.0, abs=600.0)]
     assert await accounts_of(store) == ["A-1"]
     assert len(await dead_letters_of(store)) == 10
 
