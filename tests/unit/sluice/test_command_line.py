@@ -127,6 +127,34 @@ def test_a_job_is_started_over_a_filter_and_waited_for(stand: Stand) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"\xff", b'{"a":' * 3000, b'{"threshold": 1e400}', b'{"threshold": NaN}'],
+)
+def test_a_run_is_not_created_from_what_is_no_json(stand: Stand, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "run.json"
+    file.write_bytes(content)
+    code, _, complaint = sluice("run", "create", str(file))
+    assert (code, stand.asked) == (2, [])
+    assert "run.json" in complaint
+
+
+def test_a_run_is_not_created_from_a_folder(stand: Stand, tmp_path: Path) -> None:
+    assert sluice("run", "create", str(tmp_path))[0] == 2
+
+
+def test_a_refusal_names_the_fields_that_are_wrong(stand: Stand) -> None:
+    problem = {
+        "title": "Not valid",
+        "code": "validation_failed",
+        "errors": [{"field": "kind", "message": "is odd"}],
+    }
+    stand.answers["/release-jobs"] = (422, problem)
+    code, _, complaint = sluice("job", "start", "--event", "BE-1")
+    assert code == 1
+    assert "validation_failed Not valid: kind is odd" in complaint
+
+
 def test_a_list_is_read_page_by_page_up_to_the_limit(stand: Stand) -> None:
     stand.answers["/release-jobs"] = (200, {"items": [{"job_id": "J-1"}], "next_cursor": "more"})
     code, output, _ = sluice("job", "list", "--limit", "3", "--json")

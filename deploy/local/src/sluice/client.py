@@ -121,7 +121,8 @@ def _refusal(method: str, path: str, answer: httpx.Response) -> CallError:
 def _sentence(problem: Mapping[str, Any]) -> str:
     reasons = "; ".join(f"{r.get('code')}: {r.get('message')}" for r in problem.get("reasons") or [])
     said = problem.get("detail") or problem.get("title") or ""
-    return reasons or f"{problem.get('code', '')} {said}".strip()
+    fields = "; ".join(f"{e.get('field')} {e.get('message')}" for e in problem.get("errors") or [])
+    return reasons or ": ".join(filter(None, [f"{problem.get('code', '')} {said}".strip(), fields]))
 
 
 def connect(service: str, data: Path | None, user: str) -> ServiceClient:

@@ -7,7 +7,7 @@ from typing import Final
 WINDOW_RECORDS: Final = 200
 BAD_SHARE_MAX: Final = 0.5
 PAUSE_SECONDS_FIRST: Final = 1.0
-PAUSE_SECONDS_MAX: Final = 30.0
+PAUSE_SECONDS_MAX: Final = 10.0
 
 
 @dataclass(slots=True)

@@ -74,7 +74,12 @@ def replay_letters(
     everything: Annotated[bool, typer.Option("--all", help="All that `list` shows.")] = False,
     value: Annotated[
         Path | None,
-        typer.Option("--value", exists=True, help="Send this file's content as the value of the one letter."),
+        typer.Option(
+            "--value",
+            exists=True,
+            dir_okay=False,
+            help="Send this file's content as the value of the one letter.",
+        ),
     ] = None,
     limit: LimitOption = 1_000,
     data: DataOption = None,

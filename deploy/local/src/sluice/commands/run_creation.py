@@ -56,7 +56,11 @@ class Flag(StrEnum):
 
 FileArgument = Annotated[
     Path | None,
-    typer.Argument(help="A JSON file with the body of POST /billing-runs, instead of options.", exists=True),
+    typer.Argument(
+        help="A JSON file with the body of POST /billing-runs, instead of options.",
+        exists=True,
+        dir_okay=False,
+    ),
 ]
 RunIdOption = Annotated[str | None, typer.Option("--run-id", help="The run's id; without it one is made.")]
 EventOption = Annotated[list[str] | None, typer.Option("--event", help="A billing event; may be repeated.")]
@@ -153,6 +157,11 @@ def body_of_file(file: Path) -> dict[str, Any]:
     """The body that a file holds; ends the command if it is no JSON object."""
     try:
         body = json.loads(file.read_text(encoding="utf-8"))
+        json.dumps(body, allow_nan=False)
+    except RecursionError:
+        fail(f"{file} is nested too deep", EXIT_USAGE)
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}")
     except ValueError as error:
         fail(f"{file} is not JSON: {error}", EXIT_USAGE)
     if not isinstance(body, dict):
