@@ -34,6 +34,16 @@ def test_secrets_are_for_their_owner_only(state: State) -> None:
     assert modes == {"passwords.json": 0o600, "system.json": 0o600}
 
 
+def test_a_folder_that_was_there_before_stays_open_to_whom_it_was_open(tmp_path: Path) -> None:
+    shared, private = tmp_path / "shared", tmp_path / "private"
+    for folder, mode in ((shared, 0o1777), (private, 0o700)):
+        folder.mkdir()
+        folder.chmod(mode)
+        State(folder).prepare()
+    assert shared.stat().st_mode & 0o7777 == 0o1777
+    assert private.stat().st_mode & 0o7777 == 0o711, "the account that PostgreSQL runs as has to get through"
+
+
 def test_without_a_folder_the_last_started_system_is_meant(state: State) -> None:
     with pytest.raises(StateError, match="no system was started"):
         state_of(None)

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,8 +37,9 @@ class State:
         """Make the folders. Raises StateError if the place is somebody else's."""
         if not is_ours(self.data):
             raise StateError(f"{self.data} cannot be used: it must be a folder that belongs to you")
-        # Entered, not listed, by the account that PostgreSQL runs as; every file in it has its own mode.
-        self.data.chmod(0o711)
+        # Entered by the account that PostgreSQL runs as; every file in it has its own mode. A folder that was there
+        # before may be used by others, too, and keeps what they may do in it.
+        self.data.chmod(stat.S_IMODE(self.data.stat().st_mode) | 0o111)
         self.run.mkdir(mode=0o700, exist_ok=True)
         self.logs.mkdir(mode=0o700, exist_ok=True)
 
