@@ -1,7 +1,5 @@
 """The benchmarks of release run on small feeds, and give figures."""
 
-import pytest
-
 from sluice.benchmarks.release_decisions import measure_release_decisions
 from sluice.benchmarks.release_sizes import measure_job, measure_split
 from sluice.infrastructure.choose import DatabaseServer
@@ -9,7 +7,6 @@ from sluice.services import SERVICES
 from sluice.system import System
 
 
-@pytest.mark.timeout(180)
 async def test_release_decisions_are_measured_beside_the_rows_of_them(
     postgres_server: DatabaseServer,
 ) -> None:
@@ -21,7 +18,6 @@ async def test_release_decisions_are_measured_beside_the_rows_of_them(
     assert told == "inbox 1.0, cap_ledger 1.0, billing_event_history 1.0, outbox 2.0, billing_events 1.0"
 
 
-@pytest.mark.timeout(180)
 async def test_split_is_measured_with_the_memory_of_every_service(system: System) -> None:
     result = await measure_split(system, items=100)
     split, *memory = (measured.figure for measured in result.measured)
@@ -30,7 +26,6 @@ async def test_split_is_measured_with_the_memory_of_every_service(system: System
     assert all(figure.value > 1 for figure in memory)
 
 
-@pytest.mark.timeout(180)
 async def test_job_is_measured_with_the_memory_of_every_service(system: System) -> None:
     result = await measure_job(system, 60)
     job, *memory = (measured.figure for measured in result.measured)

@@ -11,7 +11,6 @@ from sluice.system import System
 EVENTS = 60
 
 
-@pytest.mark.timeout(180)
 async def test_whole_way_is_measured_beside_the_rows_of_it(system: System) -> None:
     settled = []
     result = await measure_whole_way(system, EVENTS, settle=lambda: settled.append(True))
@@ -34,7 +33,6 @@ async def test_latency_is_measured(system: System) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 async def test_billing_runs_are_measured_step_by_step_beside_the_rows_of_them(system: System) -> None:
     result = await measure_billing_runs(system, EVENTS, settle=lambda: None)
     speed, whole, growth = (measured.figure for measured in result.measured)

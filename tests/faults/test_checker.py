@@ -62,12 +62,10 @@ delete from notifier.alerts where cause like 'process-run/%'""",
 }
 
 
-@pytest.mark.timeout(180)
 async def test_load_without_fault_comes_out_as_its_arithmetic_says(sound: Trial) -> None:
     assert await sound.differences() == []
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("what", sorted(QUERIES))
 async def test_every_invariant_finds_what_breaks_it(sound: Trial, what: str) -> None:
     connection: asyncpg.Connection[Any] = await asyncpg.connect(

@@ -4,7 +4,6 @@ import asyncio
 from typing import Final
 
 import asyncpg
-import pytest
 
 from support.faults import spawn, wait_until_ready
 from support.mail_server import Failure, unreliable_mail_server
@@ -13,7 +12,6 @@ from support.trial import Trial
 _SENT: Final = "select lower(recipient), status, attempts from notifier.deliveries where recipient like $1"
 
 
-@pytest.mark.timeout(240)
 async def test_mails_arrive_whatever_the_server_does_at_first(trial: Trial) -> None:
     system = trial.system
     notifier = system.services["notifier"]

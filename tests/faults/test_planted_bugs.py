@@ -59,7 +59,6 @@ def test_every_defect_is_planted() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", sorted(PLANTED))
 async def test_a_planted_defect_is_noticed(name: str) -> None:
     planted = PLANTED[name]

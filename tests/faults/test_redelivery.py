@@ -4,7 +4,6 @@ from itertools import permutations
 from typing import Any, Final
 
 import asyncpg
-import pytest
 
 from sluice.broker_options import broker_options
 from support.books.quiet import wait_until_quiet
@@ -40,7 +39,6 @@ _PUT_ASIDE: Final = " union ".join(
 )
 
 
-@pytest.mark.timeout(240)
 async def test_every_message_delivered_three_times_under_load_has_its_effect_once(trial: Trial) -> None:
     plan = trial.plan(events=250)
 
@@ -52,7 +50,6 @@ async def test_every_message_delivered_three_times_under_load_has_its_effect_onc
     await trial.hold(plan, events_per_second=100, during=repeat)
 
 
-@pytest.mark.timeout(240)
 async def test_topics_replayed_from_the_start_change_nothing(sound: Trial) -> None:
     trial = sound
     options = broker_options(trial.system.infrastructure.broker.bootstrap_servers)
@@ -74,7 +71,6 @@ async def test_topics_replayed_from_the_start_change_nothing(sound: Trial) -> No
     assert await trial.differences() == []
 
 
-@pytest.mark.timeout(120)
 async def test_versions_in_any_order_leave_the_newest(trial: Trial) -> None:
     plan = trial.plan(events=0)
     project = plan.projects[0]

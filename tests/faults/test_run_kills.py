@@ -25,7 +25,7 @@ from support.waiting import wait_until
 CONNECTOR: Final = "accounting-connector"
 SERVICES: Final = ("release", CONNECTOR, "billing-runs", "notifier")
 EVENTS: Final = 40
-STEP_SECONDS_MAX: Final = 150.0
+STEP_SECONDS_MAX: Final = 300.0
 
 STEPS: Final[tuple[tuple[str, str, dict[str, str], str], ...]] = (
     ("release", "process", {}, "invoice_lines_created"),
@@ -144,7 +144,6 @@ def _victims() -> list[Any]:
 
 
 @pytest.mark.parametrize("victims", _victims())
-@pytest.mark.timeout(600)
 async def test_a_run_goes_on_when_services_die_in_each_of_its_steps(
     trial: Trial, victims: Sequence[str]
 ) -> None:
@@ -165,7 +164,6 @@ async def test_a_run_goes_on_when_services_die_in_each_of_its_steps(
 
 
 @pytest.mark.parametrize("victims", _victims())
-@pytest.mark.timeout(600)
 async def test_a_cancel_goes_on_when_services_die_in_it(trial: Trial, victims: Sequence[str]) -> None:
     async with _released_first(trial) as run:
         for step, command, body, status in STEPS[:2]:

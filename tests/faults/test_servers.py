@@ -13,7 +13,7 @@ from support.load.plan import Kind, Plan
 from support.trial import Trial
 from support.waiting import wait_until
 
-_ANSWER_SECONDS_MAX = 5.0
+_ANSWER_SECONDS_MAX = 30.0
 
 
 @runtime_checkable
@@ -31,10 +31,9 @@ class Killable(Protocol):
     ("kills", "events"),
     [
         pytest.param(1, 250, id="once"),
-        pytest.param(10, 4_000, id="10-times", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+        pytest.param(10, 4_000, id="10-times", marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.timeout(240)
 async def test_a_killed_server_loses_nothing_that_was_acknowledged(
     trial: Trial, server: str, kills: int, events: int
 ) -> None:
@@ -55,7 +54,6 @@ async def test_a_killed_server_loses_nothing_that_was_acknowledged(
         pytest.param(60, id="60-s", marks=[pytest.mark.slow]),
     ],
 )
-@pytest.mark.timeout(300)
 async def test_http_works_while_the_broker_is_away_and_its_facts_follow(
     trial: Trial, away_seconds: float
 ) -> None:
@@ -70,7 +68,7 @@ async def test_http_works_while_the_broker_is_away_and_its_facts_follow(
         await asyncio.to_thread(trial.system.infrastructure.broker.stop)
         gone_at = time.monotonic()
         driver.hold_http(False)
-        await wait_until(driver.has_no_http_left, seconds=away_seconds, what="answers without a broker")
+        await wait_until(driver.has_no_http_left, what="answers without a broker")
         assert all(await _statuses(trial, "live")), "the services live on"
         await asyncio.sleep(max(0.0, away_seconds - (time.monotonic() - gone_at)))
         if away_seconds > 30:
@@ -80,7 +78,6 @@ async def test_http_works_while_the_broker_is_away_and_its_facts_follow(
     await trial.hold(plan, events_per_second=200, during=be_away, holds_http=True)
 
 
-@pytest.mark.timeout(240)
 async def test_services_wait_for_servers_that_are_not_there_yet(trial: Trial) -> None:
     system = trial.system
     for service in system.services:
@@ -96,7 +93,7 @@ async def test_services_wait_for_servers_that_are_not_there_yet(trial: Trial) ->
     async def all_live() -> bool:
         return all(await _statuses(trial, "live"))
 
-    await wait_until(all_live, seconds=60, what="an answer of each service that it lives")
+    await wait_until(all_live, what="an answer of each service that it lives")
     assert not any(await _statuses(trial, "ready")), "without servers no service is ready"
     await revive(system, "database", "broker")
     assert {name: process.pid for name, process in system.services.items()} == pids, (

@@ -14,7 +14,7 @@ from sluice.infrastructure.locks import locked
 
 _POM: Final = Path(__file__).with_name("verapdf-pom.xml")
 _MAVEN_SECONDS_MAX: Final = 300
-_JUDGE_SECONDS_MAX: Final = 120
+_JUDGE_SECONDS_MAX: Final = 300
 
 
 class UnavailableError(Exception):

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from sluice.folders import user_cache
+from sluice.infrastructure.locks import locked
 
 VERSION: Final = "3.6.3"
 _NPM_SECONDS_MAX: Final = 240
-_JUDGE_SECONDS_MAX: Final = 60
+_JUDGE_SECONDS_MAX: Final = 300
 _PROGRAM: Final = """
 const { Parser } = require('@asyncapi/parser'), fs = require('fs');
 (async () => {
@@ -38,8 +39,9 @@ class DocumentJudge:
         if shutil.which("node") is None:
             raise UnavailableError("the parser needs Node.js, and there is no node on the PATH")
         self._folder = user_cache() / f"asyncapi-parser-{VERSION}"
-        if not self._folder.exists():
-            _fetch(self._folder)
+        with locked(user_cache() / "asyncapi-parser.lock"):
+            if not self._folder.exists():
+                _fetch(self._folder)
 
     def errors(self, files: Sequence[Path]) -> dict[str, list[str]]:
         """The codes of what is wrong with each file, by its name; all in one run."""
@@ -54,7 +56,6 @@ class DocumentJudge:
 def _fetch(folder: Path) -> None:
     if shutil.which("npm") is None:
         raise UnavailableError("the parser comes by npm, and there is no npm on the PATH")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         parser = Path(work) / "parser"
         parser.mkdir()

@@ -155,7 +155,7 @@ def test_the_process_ends_with_2_and_says_all_that_is_wrong(module: str) -> None
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr

@@ -22,8 +22,8 @@ from sluice.system import System
 from support.books.quiet import look
 from support.waiting import wait_until
 
-READY_SECONDS_MAX: Final = 90.0
-DEATH_SECONDS_MAX: Final = 120.0
+READY_SECONDS_MAX: Final = 240.0
+DEATH_SECONDS_MAX: Final = 240.0
 _FAILPOINTS: Final = "SLUICE_FAILPOINTS"
 
 

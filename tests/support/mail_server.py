@@ -15,6 +15,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from sluice.infrastructure.ports import LOOPBACK, free_port
 
 TAKEN: Final = "250 2.0.0 taken"
+_START_SECONDS_MAX: Final = 60.0
 
 
 class Failure(Enum):
@@ -57,7 +58,9 @@ class UnreliableMailServer:
 def unreliable_mail_server() -> Iterator[UnreliableMailServer]:
     """One that listens on a free port of this machine."""
     handler = UnreliableMailServer()
-    controller: Any = Controller(handler, hostname=LOOPBACK, port=free_port())
+    controller: Any = Controller(
+        handler, hostname=LOOPBACK, port=free_port(), ready_timeout=_START_SECONDS_MAX
+    )
     controller.start()
     handler.url = f"smtp://{LOOPBACK}:{controller.port}"
     try:

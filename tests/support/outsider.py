@@ -41,7 +41,7 @@ class Outsider:
         def look(facts: Facts) -> Fact | None:
             return facts.find(type_, **fields)
 
-        return await self.kafka.until(look, what=f"{type_} {fields}", seconds=60)
+        return await self.kafka.until(look, what=f"{type_} {fields}")
 
     def types_of(self, topic: str, key: str, *, after: int = 0) -> list[str]:
         """The types of a key's facts, in their order, among those read after that many."""
@@ -124,5 +124,5 @@ class Outsider:
         def complete(facts: Facts) -> bool:
             return facts.billing_events.get(event_id, {}).get("stage") == "awaiting_release"
 
-        await self.kafka.until(complete, what=f"the completion of {event_id}", seconds=60)
+        await self.kafka.until(complete, what=f"the completion of {event_id}")
         return event_id

@@ -8,9 +8,11 @@ from typing import Final, TypeVar
 Seen = TypeVar("Seen")
 
 POLL_SECONDS: Final = 0.02
+SECONDS_MAX: Final = 120.0
+"""Ends what hangs; a busy machine may take much longer than an idle one."""
 
 
-def wait_for(look: Callable[[], Seen], *, seconds: float = 30.0, what: str = "the condition") -> Seen:
+def wait_for(look: Callable[[], Seen], *, seconds: float = SECONDS_MAX, what: str = "the condition") -> Seen:
     """Look until something true is seen, and return it. Raises AssertionError when the time is over."""
     end = time.monotonic() + seconds
     while True:
@@ -22,7 +24,7 @@ def wait_for(look: Callable[[], Seen], *, seconds: float = 30.0, what: str = "th
 
 
 async def wait_until(
-    look: Callable[[], Awaitable[Seen]], *, seconds: float = 30.0, what: str = "the condition"
+    look: Callable[[], Awaitable[Seen]], *, seconds: float = SECONDS_MAX, what: str = "the condition"
 ) -> Seen:
     """The same for what has to be awaited."""
     end = time.monotonic() + seconds

@@ -1,16 +1,21 @@
 """A database of the accounting connector, and one replica of it."""
 
+import datetime
 from collections.abc import AsyncIterator, Iterator
+from typing import Final
 
 import asyncpg
 import httpx
 import pytest
 
+from accounting_connector.handlers.deployment import Deployment
 from integration.accounting_connector.driver import ConnectorDriver, account, company
 from integration.accounting_connector.http import client_for, parts_for
 from shared.database.database import Database
 from support.databases import Databases, FreshDatabase
 from unit.shared.http.sample import Issuer
+
+TODAY: Final = datetime.date(2026, 11, 26)
 
 _EMPTY = """
 do $$
@@ -25,6 +30,12 @@ begin
   end loop;
 end $$
 """
+
+
+@pytest.fixture(autouse=True)
+def _today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The business's day is the same whenever the tests run: numbers name its year."""
+    monkeypatch.setattr(Deployment, "today", lambda _: TODAY)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from integration.accounting_connector.driver import (
     cancel,
     claim,
     codes,
-    company,
     event,
     event_fact,
     item,
@@ -23,7 +22,6 @@ from integration.accounting_connector.driver import (
     validate,
     words,
 )
-from shared.database.database import Database
 
 DRAFTS: dict[str, Any] = {"validate": False, "billing_run_id": "R-1", "invoice_date": "2026-11-30"}
 
@@ -70,14 +68,13 @@ async def test_claims_are_given_once_and_kept(connector: ConnectorDriver) -> Non
 
 
 async def test_a_claim_waits_for_what_is_not_known_yet(connector: ConnectorDriver) -> None:
-    patient = ConnectorDriver(connector.database, command_wait_seconds=0.4)
-    await patient.release(registered(event("BE-2", stage="awaiting_release")))
-    await patient.command(claim("R-1", "BE-1", "BE-2", "BE-404"))
-    await patient.step()
-    assert await patient.facts("claimed") == []
-    await patient.release(released(event("BE-1")), released(event("BE-2")))
-    await patient.settle()
-    (fact,) = await patient.facts("claimed")
+    await connector.release(registered(event("BE-2", stage="awaiting_release")))
+    await connector.command(claim("R-1", "BE-1", "BE-2", "BE-404"))
+    await connector.step()
+    assert await connector.facts("claimed") == []
+    await connector.release(released(event("BE-1")), released(event("BE-2")))
+    await connector.settle()
+    (fact,) = await connector.facts("claimed")
     assert fact["claimed"] == ["BE-1", "BE-2"]
     assert by_code(fact) == {"BE-404": ["not_found"]}
 
@@ -138,9 +135,7 @@ async def test_all_that_a_run_holds_is_drafted_where_it_asks_for_what_is_eligibl
 
 
 @pytest.mark.parametrize(("end", "eligible"), [("reopen", True), ("cancel", False)])
-async def test_an_unclaim_frees_or_closes(store: Database, end: str, eligible: bool) -> None:
-    connector = ConnectorDriver(store, command_wait_seconds=0.3)
-    await connector.reference(account(), company())
+async def test_an_unclaim_frees_or_closes(connector: ConnectorDriver, end: str, eligible: bool) -> None:
     await claimed(connector, event("BE-1"))
     await connector.command(
         unclaim("R-2", "BE-1", billing_events=end),
@@ -253,13 +248,12 @@ async def test_a_draft_outside_a_run_does_not_close_its_event(connector: Connect
 
 
 async def test_an_unknown_document_is_waited_for_then_refused(connector: ConnectorDriver) -> None:
-    patient = ConnectorDriver(connector.database, command_wait_seconds=0.3)
-    (draft,) = await drafted(patient, event("BE-1"))
-    await patient.command(validate("D-404", draft["document_id"]))
-    assert await patient.facts("validated", "refused") == []
-    await patient.settle()
-    assert words(await patient.facts("validated", "refused")) == ["refused", "validated"]
-    (refusal,) = await patient.facts("refused")
+    (draft,) = await drafted(connector, event("BE-1"))
+    await connector.command(validate("D-404", draft["document_id"]))
+    assert await connector.facts("validated", "refused") == []
+    await connector.settle()
+    assert words(await connector.facts("validated", "refused")) == ["refused", "validated"]
+    (refusal,) = await connector.facts("refused")
     assert (refusal["document_id"], codes(refusal["reasons"])) == ("D-404", ["not_found"])
 
 

@@ -125,11 +125,10 @@ async def test_one_document_that_cannot_be_written_does_not_stop_the_others(
 
 
 async def test_a_command_for_an_unknown_document_waits_and_is_refused(connector: ConnectorDriver) -> None:
-    impatient = ConnectorDriver(connector.database, command_wait_seconds=0.2)
-    await impatient.command(render("D-nowhere"))
-    assert await impatient.facts(*ANSWERS) == []
-    await impatient.settle()
-    (fact,) = await impatient.facts(*ANSWERS)
+    await connector.command(render("D-nowhere"))
+    assert await connector.facts(*ANSWERS) == []
+    await connector.settle()
+    (fact,) = await connector.facts(*ANSWERS)
     assert (fact["document_id"], fact["action"], fact["job_id"]) == ("D-nowhere", "render", "step-1")
     assert [reason["code"] for reason in fact["reasons"]] == ["not_found"]
 

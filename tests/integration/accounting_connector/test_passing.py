@@ -247,15 +247,14 @@ async def test_messages_delivered_again_change_nothing(connector: ConnectorDrive
 async def test_an_unknown_event_is_waited_for_then_not_found(
     store: object, connector: ConnectorDriver
 ) -> None:
-    patient = ConnectorDriver(connector.database, command_wait_seconds=0.3)
-    await patient.command(start_ids("PR-1", "BE-1", "BE-404"))
-    await patient.step()
-    assert await patient.facts("process-run.completed", "not-passed", "validated") == []
-    await patient.release(released(event("BE-1")))
-    await patient.settle()
-    (not_passed,) = await patient.facts("not-passed")
+    await connector.command(start_ids("PR-1", "BE-1", "BE-404"))
+    await connector.step()
+    assert await connector.facts("process-run.completed", "not-passed", "validated") == []
+    await connector.release(released(event("BE-1")))
+    await connector.settle()
+    (not_passed,) = await connector.facts("not-passed")
     assert (not_passed["billing_event_id"], codes(not_passed["reasons"])) == ("BE-404", ["not_found"])
-    assert [document["billing_event_ids"] for document in await patient.facts("validated")] == [["BE-1"]]
+    assert [document["billing_event_ids"] for document in await connector.facts("validated")] == [["BE-1"]]
 
 
 async def test_a_run_does_not_overtake_the_release_that_it_follows(connector: ConnectorDriver) -> None:

@@ -102,9 +102,8 @@ async def test_a_document_of_several_events_stays(connector: ConnectorDriver) ->
 
 
 async def test_an_unknown_event_is_waited_for_then_refused(connector: ConnectorDriver) -> None:
-    patient = ConnectorDriver(connector.database, command_wait_seconds=0.3)
-    await patient.command(withdraw("BE-404"))
-    assert await patient.facts() == []
-    await patient.settle()
-    (refusal,) = await patient.facts("withdraw-refused")
+    await connector.command(withdraw("BE-404"))
+    assert await connector.facts() == []
+    await connector.settle()
+    (refusal,) = await connector.facts("withdraw-refused")
     assert codes(refusal["reasons"]) == ["not_found"]

@@ -99,7 +99,7 @@ async def url(runs: Runs, issuer: Issuer) -> AsyncIterator[str]:
 
     async def answers() -> bool:
         try:
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=60) as client:
                 return (await client.get(f"http://{HOST}:{port}/health/live")).status_code == 200
         except httpx.TransportError:
             return False
@@ -110,4 +110,4 @@ async def url(runs: Runs, issuer: Issuer) -> AsyncIterator[str]:
     for stop in parts.on_stop:
         await stop()
     looking.cancel()
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, 60)

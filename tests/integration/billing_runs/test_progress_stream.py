@@ -21,7 +21,7 @@ async def stream_of(
     headers = {"Authorization": f"Bearer {issuer.token('billing-runs:read')}"}
     headers |= {"Last-Event-ID": last_event_id} if last_event_id else {}
     async with (
-        httpx.AsyncClient(timeout=20, headers=headers) as client,
+        httpx.AsyncClient(timeout=60, headers=headers) as client,
         client.stream("GET", f"{url}/billing-runs/R-1/events") as response,
     ):
         assert response.status_code == 200
@@ -32,7 +32,7 @@ async def stream_of(
 async def next_event(lines: AsyncIterator[str]) -> dict[str, Any]:
     """The next event: its name, id and data."""
     told: dict[str, Any] = {}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async for line in lines:
             if line == "" and told:
                 return told

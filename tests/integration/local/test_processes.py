@@ -31,12 +31,8 @@ def managed(folder: Path, code: str, *, stop_seconds: float = 10) -> ManagedProc
 def started(folder: Path, code: str, *, stop_seconds: float = 10) -> ManagedProcess:
     process = managed(folder, code, stop_seconds=stop_seconds)
     process.start()
-    process.wait_until(lambda: "up" in process.log_since_start(), 20)
+    process.wait_until(lambda: "up" in process.log_since_start(), 120)
     return process
-
-
-def is_there(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_stopped_child_is_gone_and_leaves_no_record(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from integration.notifier.driver import NotifierDriver, Record, dead_letter, settings_of
 from integration.notifier.mail_server import MailServer
@@ -135,13 +136,12 @@ def test_everybodys_letters_are_read() -> None:
     }
 
 
-async def test_without_operators_nobody_is_told_and_the_log_says_so(
-    store: Database, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
-    driver = NotifierDriver(store, settings_of())
+async def test_without_operators_nobody_is_told_and_the_log_says_so(store: Database) -> None:
+    with capture_logs() as logged:
+        driver = NotifierDriver(store, settings_of())
     await driver.take_dead_letters(dead_letter())
     assert await driver.told() == ([], [])
-    assert "OPERATORS" in caplog.text + capsys.readouterr().out
+    assert "OPERATORS" in [line.get("setting") for line in logged]
 
 
 async def test_operators_that_are_users_get_alerts_only(store: Database) -> None:

@@ -107,7 +107,7 @@ async def test_what_is_refused_for_now_is_tried_again_later(
     assert mail_server.taken == []
     assert await status_of(notifier) == ("queued", 1, "451 4.3.0 come back later")
     (delivery,) = await notifier.deliveries()
-    assert delivery["due_at"] > datetime.now(UTC) + timedelta(seconds=1)
+    assert delivery["due_at"] > datetime.now(UTC)
     assert delivery["leased_until"] is None
     await notifier.let_time_pass()
     await notifier.send_due()
@@ -146,7 +146,7 @@ async def test_a_server_that_hangs_is_left_and_the_mail_tried_again(
 ) -> None:
     mail_server.at_data.append(HANG)
     await notifier.take(fact(JOB))
-    await notifier.send_due(reply_seconds_max=0.2)
+    await notifier.send_due(reply_seconds_max=2.0)
     assert await status_of(notifier) == ("queued", 1, "the mail server did not answer in time")
     await notifier.let_time_pass()
     await notifier.send_due()

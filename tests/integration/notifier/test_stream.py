@@ -46,7 +46,7 @@ async def replica_of(notifier: NotifierDriver, issuer: Issuer) -> AsyncIterator[
 
     async def answers() -> bool:
         try:
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=60) as client:
                 return (await client.get(f"{replica.url}/health/live")).status_code == 200
         except httpx.TransportError:
             return False
@@ -55,7 +55,7 @@ async def replica_of(notifier: NotifierDriver, issuer: Issuer) -> AsyncIterator[
     yield replica
     await replica.stop()
     looking.cancel()
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, 60)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ async def stream_of(
     """An open stream: the lines that come of it."""
     headers = replica.api.headers(**claims) | ({"Last-Event-ID": last_event_id} if last_event_id else {})
     async with (
-        httpx.AsyncClient(timeout=20) as client,
+        httpx.AsyncClient(timeout=60) as client,
         client.stream("GET", f"{replica.url}/alerts/stream", headers=headers) as response,
     ):
         assert response.status_code == 200
@@ -89,7 +89,7 @@ async def stream_of(
 async def next_event(lines: Any) -> dict[str, Any]:
     """The next event: its name, id and data."""
     event: dict[str, Any] = {}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async for line in lines:
             if line == "" and event:
                 return event
@@ -189,7 +189,7 @@ async def test_a_reader_has_so_many_streams_and_not_more(
 ) -> None:
     monkeypatch.setattr(alert_feed, "STREAMS_OF_ONE_MAX", 1)
     url = f"{replica.url}/alerts/stream"
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         async with stream_of(replica):
             refused = await client.get(url, headers=replica.api.headers())
             assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
@@ -204,7 +204,7 @@ async def test_a_reader_has_so_many_streams_and_not_more(
 
 
 async def test_a_place_that_is_none_is_refused(replica: Replica) -> None:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         headers = replica.api.headers() | {"Last-Event-ID": "1 or 1"}
         answer = await client.get(f"{replica.url}/alerts/stream", headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
@@ -213,5 +213,5 @@ async def test_a_place_that_is_none_is_refused(replica: Replica) -> None:
 async def test_streams_end_when_the_service_stops(notifier: NotifierDriver, replica: Replica) -> None:
     async with stream_of(replica) as lines:
         await replica.stop()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert [line async for line in lines if line.startswith("data")] == []

@@ -82,7 +82,7 @@ def test_the_feed_says_something(expected: list[dict[str, Any]]) -> None:
 
 
 @given(order=st.permutations(range(len(feed()))), sizes=st.lists(st.integers(1, 5), min_size=14, max_size=14))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_any_order_and_any_batches(
     databases: Databases, expected: list[dict[str, Any]], order: list[int], sizes: list[int]
 ) -> None:

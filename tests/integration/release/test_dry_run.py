@@ -239,7 +239,7 @@ async def test_dry_run_holds_nothing_up(store: Database) -> None:
     async with store.transaction() as work:
         await work.connection.execute("select from projects for update")
         await work.connection.execute("select from billing_events for update")
-        await asyncio.wait_for(driver.finish_jobs(), timeout=30)
+        await asyncio.wait_for(driver.finish_jobs(), timeout=120)
     await driver.command(release("BE-1"))
     assert await driver.stage("BE-1") == "released"
 

@@ -210,7 +210,6 @@ def run(database: FreshDatabase, *, examples: int, steps: int, phases: tuple[Pha
     )
 
 
-@pytest.mark.timeout(600)
 def test_books_are_those_of_the_model_whatever_happens(release_database: FreshDatabase) -> None:
     run(release_database, examples=20, steps=40, phases=(Phase.generate,))
 

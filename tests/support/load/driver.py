@@ -24,7 +24,7 @@ from support.load.world import company_id, company_settings
 from support.waiting import wait_until
 
 FACT_TOPICS: Final = ("release.events", "accounting.events", "billing-runs.events")
-FINISH_SECONDS_MAX: Final = 150.0
+FINISH_SECONDS_MAX: Final = 300.0
 SEND_ALL_SECONDS_MAX: Final = 600.0
 HTTP_WORKERS: Final = 8
 

@@ -8,7 +8,7 @@ from support.load.calls import Calls
 from support.load.expectation import user_of
 from support.load.records import Record, cloud_event
 
-STEP_SECONDS_MAX: Final = 120.0
+STEP_SECONDS_MAX: Final = 300.0
 INVOICE_DATE: Final = "2026-11-30"
 _STATUS_CHANGED: Final = "billing-runs.run.status-changed.v1"
 _STEP_COMPLETED: Final = "billing-runs.run.step-completed.v1"

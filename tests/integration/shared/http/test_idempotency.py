@@ -124,9 +124,9 @@ async def test_of_two_calls_at_the_same_time_the_second_waits_and_gets_the_answe
         return Answer(200, {"acted": len(acted)})
 
     first = asyncio.create_task(answer_once(sample_database, request_of("k1"), ALICE, act))
-    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.wait_for(begun.wait(), 60)
     second = asyncio.create_task(answer_once(sample_database, request_of("k1"), ALICE, act))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await sample_database.pool.fetchval(  # noqa: ASYNC110 - PostgreSQL tells nobody
             "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%idempotency_keys%'"
         ):

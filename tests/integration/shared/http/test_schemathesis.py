@@ -4,8 +4,6 @@ import asyncio
 import sys
 from pathlib import Path
 
-import pytest
-
 from shared.http.application import Application
 from shared.http.server import serve
 from unit.shared.http.sample import Issuer, failing_router, free_port, sample_application
@@ -24,11 +22,13 @@ async def judge(application: Application, issuer: Issuer, folder: Path) -> tuple
                 str(Path(sys.executable).with_name("schemathesis")),
                 "run",
                 f"http://{HOST}:{port}/openapi.json",
-                "--wait-for-schema=20",
+                "--wait-for-schema=120",
                 f"--header=Authorization: Bearer {issuer.token()}",
                 "--phases=examples,coverage,fuzzing",
                 "--max-examples=25",
                 "--seed=1",
+                # How long it takes to make requests up says more of the machine than of us.
+                "--suppress-health-check=too_slow",
                 "--checks=all",
                 # Not all that is refused is refused by its form: cursors of other lists, keys used before.
                 "--exclude-checks=positive_data_acceptance",
@@ -37,14 +37,13 @@ async def judge(application: Application, issuer: Issuer, folder: Path) -> tuple
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
             )
-            code = await asyncio.wait_for(process.wait(), 200)
+            code = await asyncio.wait_for(process.wait(), 540)
         return code, report.read_text()
     finally:
         stop.set()
         await serving
 
 
-@pytest.mark.timeout(240)
 async def test_made_up_requests_are_answered_as_documented(
     application: Application, issuer: Issuer, tmp_path: Path
 ) -> None:
@@ -53,7 +52,6 @@ async def test_made_up_requests_are_answered_as_documented(
     assert "9 selected / 9 total" in report
 
 
-@pytest.mark.timeout(240)
 async def test_the_judge_says_no_to_a_server_error(issuer: Issuer, tmp_path: Path) -> None:
     code, report = await judge(sample_application(issuer, routers=[failing_router()]), issuer, tmp_path)
     assert code == 1

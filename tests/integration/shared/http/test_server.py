@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 
 
 async def wait_until_served(port: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 _, writer = await asyncio.open_connection(HOST, port)
@@ -43,11 +43,11 @@ async def test_it_serves_until_it_is_told_to_stop_and_leaves_signals_alone() -> 
     serving = asyncio.create_task(serve(Starlette(routes=[Route("/", slow)]), HOST, port, stop))
     await wait_until_served(port)
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         request = asyncio.create_task(client.get(f"http://{HOST}:{port}/"))
-        await asyncio.wait_for(begun.wait(), 30)
+        await asyncio.wait_for(begun.wait(), 60)
         stop.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:  # new connections are refused while the one under way is still served
                 try:
                     _, writer = await asyncio.open_connection(HOST, port)
@@ -61,7 +61,7 @@ async def test_it_serves_until_it_is_told_to_stop_and_leaves_signals_alone() -> 
         assert not serving.done()
         may_end.set()
         assert (await request).text == "done"
-    await asyncio.wait_for(serving, 30)
+    await asyncio.wait_for(serving, 60)
 
 
 async def test_an_address_in_use_is_an_error_of_the_service() -> None:
@@ -75,7 +75,7 @@ async def test_a_cancelled_server_stops() -> None:
     await wait_until_served(port)
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(serving, 30)
+        await asyncio.wait_for(serving, 60)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(HOST, port)
 
@@ -86,7 +86,7 @@ async def test_heads_of_requests_are_bounded() -> None:
     await wait_until_served(port)
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"x" * 200_000)
-    answer = await asyncio.wait_for(reader.read(100), 10)
+    answer = await asyncio.wait_for(reader.read(100), 60)
     assert answer.startswith(b"HTTP/1.1 400")
     writer.close()
     stop.set()
@@ -113,7 +113,7 @@ async def test_a_request_that_does_not_arrive_loses_its_connection(beginning: by
     await wait_until_served(port)
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(beginning)
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert await asyncio.wait_for(reader.read(), 60) == b""
     writer.close()
     stop.set()
     await serving
@@ -128,14 +128,14 @@ async def test_an_answer_may_take_longer_than_its_request() -> None:
         return Response(body)
 
     app = Starlette(routes=[Route("/", slow, methods=["POST"])])
-    serving = asyncio.create_task(serve(app, HOST, port, stop, arrival_seconds_max=0.1))
+    serving = asyncio.create_task(serve(app, HOST, port, stop, arrival_seconds_max=1.0))
     await wait_until_served(port)
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         for content in (b"first", b"second"):  # over one connection
             may_end.clear()
             request = asyncio.create_task(client.post(f"http://{HOST}:{port}/", content=content))
             reader, writer = await asyncio.open_connection(HOST, port)
-            assert await asyncio.wait_for(reader.read(), 10) == b"", "the time of an arrival is over"
+            assert await asyncio.wait_for(reader.read(), 60) == b"", "the time of an arrival is over"
             writer.close()
             may_end.set()
             assert (await request).content == content

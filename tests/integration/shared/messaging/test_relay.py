@@ -61,7 +61,7 @@ async def read_topic(broker: Broker, topic: str, count: int) -> "list[ConsumerRe
     await consumer.start()
     found: dict[bytes | None, ConsumerRecord[bytes, bytes]] = {}
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while len(found) < count:
                 record = await consumer.getone()
                 found.setdefault(dict(record.headers)["ce_id"], record)

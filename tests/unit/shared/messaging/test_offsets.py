@@ -33,7 +33,7 @@ class Group:
             self.committed.notify_all()
 
     async def until(self, commits: int) -> None:
-        async with asyncio.timeout(10), self.committed:
+        async with asyncio.timeout(60), self.committed:
             await self.committed.wait_for(lambda: len(self.commits) >= commits)
 
 

@@ -13,7 +13,7 @@ USER_EMAIL: Final = "demo@example.com"
 OPERATOR_EMAIL: Final = "operators@example.com"
 REQUESTED_BY: Final = {"user_id": USER_ID, "email": USER_EMAIL}
 
-_WAIT_SECONDS: Final = 60.0
+_WAIT_SECONDS: Final = 120.0
 _EVENTS_PER_SECOND_MIN: Final = 50
 
 

@@ -15,6 +15,7 @@ from sluice.demo.kafka import Seen, WaitError
 from sluice.explaining import explanation, gather
 
 _POLL_SECONDS: Final = 0.1
+_REQUEST_SECONDS_MAX: Final = 60.0
 _ITEMS_MAX: Final = 1_000_000
 
 
@@ -58,7 +59,7 @@ class Services:
         return explanation(**await asyncio.to_thread(gather, client, billing_event_id))
 
     async def until(
-        self, look: Callable[[], Awaitable[Seen | None]], *, what: str, seconds: float = 60.0
+        self, look: Callable[[], Awaitable[Seen | None]], *, what: str, seconds: float = 120.0
     ) -> Seen:
         """Ask again and again until the answer is something true. Raises WaitError when the time is over."""
         end = time.monotonic() + seconds
@@ -71,7 +72,7 @@ class Services:
 
 async def caught_mails(page_url: str) -> list[dict[str, Any]]:
     """What the mail catcher has, the oldest first."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=_REQUEST_SECONDS_MAX, trust_env=False) as client:
         answer = await client.get(f"{page_url}/mails")
     mails: list[dict[str, Any]] = answer.raise_for_status().json()
     return sorted(mails, key=lambda mail: int(mail["number"]))
@@ -79,6 +80,6 @@ async def caught_mails(page_url: str) -> list[dict[str, Any]]:
 
 async def mail_message_id(page_url: str, number: int) -> str:
     """The Message-ID of a mail that was caught."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=_REQUEST_SECONDS_MAX, trust_env=False) as client:
         answer = await client.get(f"{page_url}/mails/{number}")
     return str(message_from_string(answer.raise_for_status().text)["Message-ID"])

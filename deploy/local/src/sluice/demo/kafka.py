@@ -172,7 +172,7 @@ class KafkaClient:
             ]
             await asyncio.gather(*sent)
 
-    async def until(self, look: Callable[[Facts], Seen | None], *, what: str, seconds: float = 60.0) -> Seen:
+    async def until(self, look: Callable[[Facts], Seen | None], *, what: str, seconds: float = 120.0) -> Seen:
         """Look whenever facts have come, until something true is seen. Raises WaitError when the time is over."""
         end = time.monotonic() + seconds
         async with self._arrived:
