@@ -16,6 +16,9 @@ from shared.workers import Worker
 
 IDLE_SECONDS: Final = 0.1
 SCHEDULE_SECONDS: Final = 2.0
+FILES_WORKERS: Final = 2
+"""Workers of files: one stores while another one renders."""
+
 PRUNE_SECONDS: Final = 3_600.0
 PRUNED_ROWS_MAX: Final = 5_000
 
@@ -34,10 +37,13 @@ def workers(
             _step(database, deployment, commands.work_waiting),
             idle_seconds=IDLE_SECONDS,
         ),
-        Worker(
-            "files",
-            lambda: database.run(lambda work: files.work_files(work, deployment, processes)),
-            idle_seconds=IDLE_SECONDS,
+        *(
+            Worker(
+                f"files-{number}",
+                lambda: database.run(lambda work: files.work_files(work, deployment, processes)),
+                idle_seconds=IDLE_SECONDS,
+            )
+            for number in range(1, FILES_WORKERS + 1)
         ),
         Worker("schedules", lambda: _start_scheduled(database, deployment), idle_seconds=SCHEDULE_SECONDS),
         Worker("prune-process-runs", lambda: _prune(database, process_run_days), idle_seconds=PRUNE_SECONDS),

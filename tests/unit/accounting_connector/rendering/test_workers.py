@@ -19,6 +19,7 @@ from accounting_connector.rendering.pdf import pdf_of
 from accounting_connector.rendering.ubl import ubl_of
 from accounting_connector.rendering.workers import RenderingWorkers
 from judges.documents import line, rendering
+from shared.contracts.command_fields import FileFormat
 from support.waiting import wait_until
 
 Children = Callable[[], set[int]]
@@ -117,11 +118,15 @@ async def test_a_document_that_takes_too_long_is_given_up(children: Children) ->
         assert children() == set()
 
 
-async def test_a_process_is_replaced_after_its_share_of_lines(children: Children) -> None:
-    async with RenderingWorkers(1, lines_per_process_max=4) as workers:
+@pytest.mark.parametrize("file_format", ["xml", "pdf"])
+async def test_a_process_is_replaced_after_its_share_of_lines(
+    file_format: FileFormat, children: Children
+) -> None:
+    lines_max: dict[FileFormat, int] = {"xml": 1_000, "pdf": 1_000} | {file_format: 4}
+    async with RenderingWorkers(1, lines_per_process_max=lines_max) as workers:
         living = []
         for _ in range(4):
-            await workers.render(rendering(line(), line()), "xml")
+            await workers.render(rendering(line(), line()), file_format)
             living.append(children())
         assert [len(each) for each in living] == [1, 0, 1, 0]
         assert living[0] != living[2]

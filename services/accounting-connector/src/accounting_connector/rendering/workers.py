@@ -1,7 +1,7 @@
 """A bounded number of processes that make files, used from asyncio: many documents at a time, each on its own.
 
 A process that dies or takes too long is one document's failure: it is replaced, the others go on. Each is replaced
-after a number of lines anyway, since compilers keep what they have seen.
+after a number of lines anyway: the compiler of PDFs keeps what it has seen, and what a large tree took stays taken.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -19,7 +20,7 @@ from accounting_connector.rendering.model import NotRenderedError, Rendering
 from shared import failpoints
 from shared.contracts.command_fields import FileFormat
 
-LINES_PER_PROCESS_MAX: Final = 10_000
+LINES_PER_PROCESS_MAX: Final[Mapping[FileFormat, int]] = {"pdf": 10_000, "xml": 100_000}
 SECONDS_PER_DOCUMENT_MAX: Final = 60.0
 MEMORY_BYTES_MAX: Final = 2 * 1024**3
 """Address space of a process; what it really uses is far less."""
@@ -33,8 +34,8 @@ _INHERITED: Final = ("PATH", "PYTHONPATH", "LANG", "SYSTEMROOT")
 @dataclass(slots=True, eq=False)
 class _Process:
     process: asyncio.subprocess.Process
-    lines: int = 0
-    """How many it has set or written."""
+    used_share: float = 0.0
+    """Of the lines that it may set or write before it is replaced."""
 
     async def ask(self, request: bytes) -> tuple[bytes, bytes]:
         """The answer's letter and body; raises asyncio.IncompleteReadError or ConnectionError if the process dies."""
@@ -67,7 +68,7 @@ class RenderingWorkers:
         self,
         processes: int,
         *,
-        lines_per_process_max: int = LINES_PER_PROCESS_MAX,
+        lines_per_process_max: Mapping[FileFormat, int] = LINES_PER_PROCESS_MAX,
         seconds_per_document_max: float = SECONDS_PER_DOCUMENT_MAX,
         memory_bytes_max: int = MEMORY_BYTES_MAX,
     ) -> None:
@@ -99,7 +100,7 @@ class RenderingWorkers:
         request = pickle.dumps((file_format, rendering), protocol=pickle.HIGHEST_PROTOCOL)
         async with self._free:
             process = await self._take()
-            process.lines += len(rendering.lines)
+            process.used_share += len(rendering.lines) / self._lines_per_process_max[file_format]
             try:
                 async with asyncio.timeout(self._seconds_per_document_max):
                     kind, body = await process.ask(request)
@@ -146,7 +147,7 @@ class RenderingWorkers:
         return process
 
     async def _give_back(self, process: _Process) -> None:
-        if process.lines < self._lines_per_process_max:
+        if process.used_share < 1.0:
             self._idle.append(process)
         else:
             await self._discard(process)
