@@ -3,6 +3,7 @@
 Elements stand in the order of the OASIS schemas; BT and BG numbers in comments are the norm's terms.
 """
 
+import copy
 from decimal import Decimal
 from typing import Final
 
@@ -31,6 +32,7 @@ _CAC_NAMESPACE: Final = "urn:oasis:names:specification:ubl:schema:xsd:CommonAggr
 _CBC_NAMESPACE: Final = "urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2"
 _CAC: Final = f"{{{_CAC_NAMESPACE}}}"
 _CBC: Final = f"{{{_CBC_NAMESPACE}}}"
+_PREFIXES: Final[dict[str | None, str]] = {"cac": _CAC_NAMESPACE, "cbc": _CBC_NAMESPACE}
 _ROOT_NAMESPACE: Final = "urn:oasis:names:specification:ubl:schema:xsd:{}-2"
 
 _PIECE: Final = "C62"
@@ -53,9 +55,7 @@ def ubl_of(rendering: Rendering) -> bytes:
     is_credit_note = rendering.kind is DocumentKind.SALES_CREDIT_NOTE
     name = "CreditNote" if is_credit_note else "Invoice"
     namespace = _ROOT_NAMESPACE.format(name)
-    root = etree.Element(
-        f"{{{namespace}}}{name}", nsmap={None: namespace, "cac": _CAC_NAMESPACE, "cbc": _CBC_NAMESPACE}
-    )
+    root = etree.Element(f"{{{namespace}}}{name}", nsmap={None: namespace, **_PREFIXES})
     _add_head(root, rendering, is_credit_note=is_credit_note)
     _add_references(root, rendering, is_credit_note=is_credit_note)
     has_vat_ids = all(tax.category != NOT_SUBJECT for tax in rendering.taxes)
@@ -64,11 +64,7 @@ def ubl_of(rendering: Rendering) -> bytes:
     _add_payment(root, rendering, is_credit_note=is_credit_note)
     _add_tax_total(root, rendering)
     _add_totals(root, rendering)
-    quantity_name = "CreditedQuantity" if is_credit_note else "InvoicedQuantity"
-    for place, line in enumerate(rendering.lines, 1):
-        element = _add(root, f"{name}Line")
-        _add_text(element, "ID", str(place))
-        _fill_line(element, quantity_name, line, rendering.currency)
+    _add_lines(root, rendering, is_credit_note=is_credit_note)
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
@@ -208,19 +204,52 @@ def _add_totals(root: _Element, rendering: Rendering) -> None:
         _add_amount(totals, name, amount, rendering.currency)
 
 
-def _fill_line(element: _Element, quantity_name: str, line: DocumentLine, currency: str) -> None:
-    """BG-25. A price must not be negative (BR-27): the quantity takes its sign, so that their product is the same."""
-    is_negated = line.unit_price < ZERO
-    quantity = format_number(negated(line.quantity) if is_negated else line.quantity)
-    _add_text(element, quantity_name, quantity).set("unitCode", _PIECE)
-    _add_amount(element, "LineExtensionAmount", line.amount, currency)
+def _add_lines(root: _Element, rendering: Rendering, *, is_credit_note: bool) -> None:
+    """BG-25. Lines are copies of a model of their shape with their own texts: a third of the work of building each."""
+    models: dict[tuple[str, Decimal, bool], _Element] = {}
+    for place, line in enumerate(rendering.lines, 1):
+        description = given(line.description)
+        shape = (line.tax_category, line.tax_rate, description is not None)
+        if shape not in models:
+            models[shape] = _line_model(*shape, rendering.currency, is_credit_note=is_credit_note)
+        element = copy.deepcopy(models[shape])
+        _fill_line(element, place, line, description, rendering.currency)
+        root.append(element)
+
+
+def _line_model(
+    category: str, rate: Decimal, has_description: bool, currency: str, *, is_credit_note: bool
+) -> _Element:
+    """A line without its texts: all that lines of one shape have in common."""
+    element = etree.Element(_CAC + ("CreditNoteLine" if is_credit_note else "InvoiceLine"), nsmap=_PREFIXES)
+    _add_text(element, "ID", "")  # BT-126
+    quantity_name = "CreditedQuantity" if is_credit_note else "InvoicedQuantity"
+    _add_text(element, quantity_name, "").set("unitCode", _PIECE)  # BT-129, BT-130
+    _add_text(element, "LineExtensionAmount", "").set("currencyID", currency)  # BT-131
     item = _add(element, "Item")
-    description, product = given(line.description), given(line.product)
-    if description is not None:
-        _add_text(item, "Description", description)  # BT-154
-    _add_text(item, "Name", product or description or without_forbidden(line.billing_event_item_id))  # BT-153
-    category = _add(item, "ClassifiedTaxCategory")
-    _add_category_and_rate(category, line.tax_category, line.tax_rate)
-    _add_text(_add(category, "TaxScheme"), "ID", "VAT")
-    price = format_number(negated(line.unit_price) if is_negated else line.unit_price)
-    _add_text(_add(element, "Price"), "PriceAmount", price).set("currencyID", currency)
+    if has_description:
+        _add_text(item, "Description", "")  # BT-154
+    _add_text(item, "Name", "")  # BT-153
+    tax = _add(item, "ClassifiedTaxCategory")
+    _add_category_and_rate(tax, category, rate)
+    _add_text(_add(tax, "TaxScheme"), "ID", "VAT")
+    _add_text(_add(element, "Price"), "PriceAmount", "").set("currencyID", currency)  # BT-146
+    return element
+
+
+def _fill_line(
+    element: _Element, place: int, line: DocumentLine, description: str | None, currency: str
+) -> None:
+    """The texts of a line. A price must not be negative (BR-27): the quantity takes its sign, so that their product is
+    the same.
+    """
+    is_negated = line.unit_price < ZERO
+    identifier, quantity, amount, item, price = element
+    *descriptions, name, _ = item
+    identifier.text = str(place)
+    quantity.text = format_number(negated(line.quantity) if is_negated else line.quantity)
+    amount.text = format_amount(line.amount, currency)
+    for written in descriptions:
+        written.text = description
+    name.text = given(line.product) or description or without_forbidden(line.billing_event_item_id)
+    price[0].text = format_number(negated(line.unit_price) if is_negated else line.unit_price)
