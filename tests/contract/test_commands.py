@@ -212,3 +212,10 @@ def test_a_cancel_says_what_becomes_of_the_events() -> None:
     body: Body = {"run_id": "R-1", "action": "cancel", "select": {"document_ids": ["D-1"]}}
     assert _wrong_fields(ReviewDocuments, body) == [("billing_events",)]
     assert ReviewDocuments.model_validate({**body, "billing_events": "reopen"}).billing_events == "reopen"
+
+
+def test_a_rejection_says_why() -> None:
+    body: Body = {"run_id": "R-1", "action": "reject", "select": {"document_ids": ["D-1"]}}
+    for unsaid in (body, {**body, "reason": None}, {**body, "reason": " "}):
+        assert _wrong_fields(ReviewDocuments, unsaid) == [("reason",)]
+    assert ReviewDocuments.model_validate({**body, "reason": "wrong address"}).reason == "wrong address"

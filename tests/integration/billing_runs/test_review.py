@@ -285,9 +285,31 @@ async def test_rules_are_kept_tested_and_checked(runs: Runs, client: httpx.Async
     tried = await client.post("/rules/LIMIT/test", json={"document_id": "D-BE-1"})
     assert tried.json()["passed"] is True
 
-    wrong = await client.put("/rules/LIMIT", json=RULE | {"expression": "total_net.__class__"})
-    assert wrong.status_code == 422
-    assert [each["field"] for each in wrong.json()["errors"]] == ["expression"]
+
+@pytest.mark.parametrize(
+    "wrong, fields",
+    [
+        ({"expression": "total_net.__class__"}, ["expression"]),
+        ({"expression": "total_nett > 5 and acount.id == customer"}, ["expression"] * 3),
+        (
+            {"combine": "or", "children": [{"mode": "condition", "expression": "1 +"}]},
+            ["children[0].expression"],
+        ),
+        ({"combine": "or"}, ["children"]),
+        ({"children": [{"mode": "validation", "expression": "total_net > 0"}]}, ["combine"]),
+        ({"expression": None}, ["expression"]),
+        ({"active_from": "2026-12-01", "active_to": "2026-11-30"}, ["active_to"]),
+        ({"fail_status": "draft"}, ["fail_status"]),
+    ],
+)
+async def test_a_rule_that_cannot_be_kept_is_refused_by_field(
+    client: httpx.AsyncClient, wrong: dict[str, Any], fields: list[str]
+) -> None:
+    answer = await client.put("/rules/LIMIT", json=RULE | wrong)
+
+    assert answer.status_code == 422
+    assert [each["field"] for each in answer.json()["errors"]] == fields
+    assert (await client.get("/rules/LIMIT")).status_code == 404
 
 
 async def test_a_rule_over_lines_and_a_rule_set(runs: Runs, client: httpx.AsyncClient) -> None:

@@ -115,6 +115,20 @@ async def test_a_cycle_run_takes_the_accounts_that_name_the_cycle(runs: Runs) ->
     assert await runs.fates() == {"BE-1": "draft"}
 
 
+async def test_a_cycle_run_that_finds_no_account_says_so(runs: Runs) -> None:
+    """Accounts that name a cycle may come after the run: it is no mistake before the lines are made."""
+    await runs.know(event("BE-1"))
+    window = {"billing_cycle_id": "MONTLY", "date_from": "2026-11-01", "last_transaction_date": "2026-12-01"}
+
+    await runs.command(create(kind="cycle", scope=window), command("process"))
+    await runs.settle()
+
+    assert await runs.state() == ("invoice_lines_created", "idle")
+    assert await runs.log() == [("no_accounts: No account is in billing cycle MONTLY", None)]
+    status = await runs.database.pool.fetchval("select status from executions")
+    assert status == "completed_with_warnings"
+
+
 async def test_one_document_bills_an_account(runs: Runs) -> None:
     await runs.know(event("BE-1"), event("BE-2"), event("BE-3", account_id="A-2"), event("BE-4", "-30.00"))
     await runs.command(create(grouping="account", process_type="full_automatic"), command("process"))

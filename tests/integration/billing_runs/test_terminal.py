@@ -99,6 +99,24 @@ async def test_a_run_that_is_not_said_in_one_way_is_a_usage_error(
     assert (await sluice("create", *options)).exit_code == 2
 
 
+async def test_a_run_that_is_refused_says_which_settings_are_wrong(sluice: Sluice) -> None:
+    answer = await sluice("create", "--project", "P-1", "--threshold", "10.001 GBP")
+
+    assert answer.exit_code == 1
+    assert "threshold.amount" in answer.stderr
+
+
+async def test_waiting_for_a_disabled_run_ends(runs: Runs, sluice: Sluice) -> None:
+    """Its step is queued until somebody enables it."""
+    await drafts(runs)
+    await runs.command(command("process"), command("disable"))
+
+    watched = await asyncio.wait_for(sluice("watch", "R-1"), 30)
+    assert (watched.exit_code, "validating, queued, disabled" in watched.stderr) == (0, True)
+    shown = await asyncio.wait_for(sluice("show", "R-1", "--wait", "--json"), 30)
+    assert json.loads(shown.stdout)["execution"] == "queued"
+
+
 async def test_documents_are_listed_and_decided_on(runs: Runs, sluice: Sluice) -> None:
     await drafts(runs)
     answer = await sluice("review", "R-1", "reject", "--document", "D-BE-1", "--reason", "wrong", "--json")

@@ -173,7 +173,9 @@ class ReviewOf(Closed, Generic[DocumentSelectT]):
     billing_events: ClaimEnd | None = None
 
     @model_validator(mode="after")
-    def _cancel_says_what_becomes_of_the_events(self) -> Self:
+    def _action_has_what_it_takes(self) -> Self:
         if self.action == "cancel" and self.billing_events is None:
             raise field_error(("billing_events",), "missing", "should be given with the action cancel")
+        if self.action == "reject" and not (self.reason or "").strip():
+            raise field_error(("reason",), "missing", "should be given with the action reject")
         return self

@@ -1,37 +1,22 @@
 """`sluice run create|process|close|cancel|enable|disable|render|describe|show|list`: billing runs and their steps."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from shared.contracts.command_fields import ClaimEnd, FileFormat
 from sluice.client import CallError, DataOption, UserOption, connect
 from sluice.commands import run_creation, run_documents, run_reports
-from sluice.commands.run_calls import answer_run, post
+from sluice.commands.run_calls import answer_run, is_under_way, post
 from sluice.console import EXIT_FAILED, JsonOption, answer_json, answer_table, fail
 from sluice.state import StateError
 from sluice.waiting import wait_for_end
 
 app = typer.Typer(no_args_is_help=True, help="Billing runs: invoices in steps, with review.")
 
-_WORKING = frozenset({"queued", "running"})
 RunArgument = Annotated[str, typer.Argument(help="The run.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait until the step has ended.")]
-
-
-class BillingEvents(StrEnum):
-    """What becomes of the billing events of a cancelled run."""
-
-    REOPEN = "reopen"
-    CANCEL = "cancel"
-
-
-class DocumentFormat(StrEnum):
-    """What documents are rendered as."""
-
-    XML = "xml"
-    PDF = "pdf"
 
 
 app.command()(run_creation.create)
@@ -78,16 +63,14 @@ def disable(
 def cancel(
     *,
     run_id: RunArgument,
-    billing_events: Annotated[
-        BillingEvents, typer.Option("--billing-events", help="What becomes of its events.")
-    ],
+    billing_events: Annotated[ClaimEnd, typer.Option("--billing-events", help="What becomes of its events.")],
     wait: WaitOption = False,
     data: DataOption = None,
     user: UserOption = "operator",
     as_json: JsonOption = False,
 ) -> None:
     """Cancel the run."""
-    body = {"billing_events": billing_events.value}
+    body = {"billing_events": billing_events}
     _act(run_id, "cancel", body, wait=wait, data=data, user=user, as_json=as_json)
 
 
@@ -95,14 +78,14 @@ def cancel(
 def render(
     *,
     run_id: RunArgument,
-    document_format: Annotated[DocumentFormat, typer.Option("--format")] = DocumentFormat.XML,
+    document_format: Annotated[FileFormat, typer.Option("--format")] = "xml",
     wait: WaitOption = False,
     data: DataOption = None,
     user: UserOption = "operator",
     as_json: JsonOption = False,
 ) -> None:
     """Render the run's documents."""
-    body = {"format": document_format.value}
+    body = {"format": document_format}
     _act(run_id, "render", body, wait=wait, data=data, user=user, as_json=as_json)
 
 
@@ -202,6 +185,6 @@ def _look(run_id: str, *, wait: bool, data: Path | None, user: str) -> dict[str,
             return look()
         return wait_for_end(
             look,
-            has_ended=lambda run: run["execution"] not in _WORKING,
+            has_ended=lambda run: not is_under_way(run),
             outline=lambda run: f"{run['status']}: {run['execution']}",
         )

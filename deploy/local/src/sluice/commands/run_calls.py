@@ -31,3 +31,9 @@ def answer_run(run: dict[str, Any], *, as_json: bool) -> None:
     for name, link in (("its quarantine run", "quarantine_run_id"), ("quarantine of", "quarantine_of")):
         if run.get(link):
             say(f"{name}: {run[link]}")
+
+
+def is_under_way(run: dict[str, Any]) -> bool:
+    """Whether a step of the run is at work, or soon will be: none of a disabled run starts but its cancel."""
+    starts = not run["disabled"] or run["status"] == "cancelling"
+    return bool(run["execution"] == "running" or (run["execution"] == "queued" and starts))

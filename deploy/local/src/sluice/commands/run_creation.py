@@ -8,41 +8,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from shared.contracts.command_fields import Grouping, OnRejected, OnSuspect, ProcessType
 from sluice.client import DataOption, UserOption
 from sluice.commands.run_calls import post
 from sluice.console import EXIT_USAGE, JsonOption, fail
-
-
-class ProcessType(StrEnum):
-    """How far the run goes by itself."""
-
-    MANUAL = "manual"
-    AUTOMATIC = "automatic"
-    FULL_AUTOMATIC = "full_automatic"
-
-
-class Grouping(StrEnum):
-    """What one document is made of."""
-
-    BILLING_EVENT = "billing_event"
-    ACCOUNT = "account"
-
-
-class OnRejected(StrEnum):
-    """What becomes of what a rule rejects."""
-
-    MANUAL_ACTION = "manual_action"
-    CANCEL = "cancel"
-    MOVE = "move"
-
-
-class OnSuspect(StrEnum):
-    """What becomes of what a rule suspects."""
-
-    AUTOMATIC_VALIDATION = "automatic_validation"
-    MANUAL_ACTION = "manual_action"
-    CANCEL = "cancel"
-    MOVE = "move"
 
 
 class Flag(StrEnum):
@@ -110,12 +79,12 @@ def create(
     date_from: DateFromOption = None,
     date_to: DateToOption = None,
     last_transaction_date: LastTransactionDateOption = None,
-    process_type: Annotated[ProcessType, typer.Option("--process-type")] = ProcessType.MANUAL,
-    grouping: Annotated[Grouping, typer.Option("--grouping")] = Grouping.BILLING_EVENT,
+    process_type: Annotated[ProcessType, typer.Option("--process-type")] = "manual",
+    grouping: Annotated[Grouping, typer.Option("--grouping")] = "billing_event",
     invoice_date: InvoiceDateOption = None,
     collection_date: CollectionDateOption = None,
-    on_rejected: Annotated[OnRejected, typer.Option("--on-rejected")] = OnRejected.MANUAL_ACTION,
-    on_suspect: Annotated[OnSuspect, typer.Option("--on-suspect")] = OnSuspect.AUTOMATIC_VALIDATION,
+    on_rejected: Annotated[OnRejected, typer.Option("--on-rejected")] = "manual_action",
+    on_suspect: Annotated[OnSuspect, typer.Option("--on-suspect")] = "automatic_validation",
     flags: FlagOption = None,
     threshold: ThresholdOption = None,
     description: DescriptionOption = None,
@@ -139,13 +108,13 @@ def create(
     body = {
         "run_id": run_id,
         "kind": "exceptional" if cycle is None else "cycle",
-        "process_type": process_type.value,
+        "process_type": process_type,
         "scope": scope,
         "invoice_date": day(invoice_date),
         "collection_date": day(collection_date),
-        "grouping": grouping.value,
-        "on_rejected": on_rejected.value,
-        "on_suspect": on_suspect.value,
+        "grouping": grouping,
+        "on_rejected": on_rejected,
+        "on_suspect": on_suspect,
         "threshold": threshold_of(threshold),
         "description": description,
         **{flag.value: True for flag in flags or ()},

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from shared.contracts.command_fields import ClaimEnd, ReviewAction
+from shared.contracts.selections import Review
 from sluice.client import CallError, DataOption, UserOption, connect
 from sluice.console import EXIT_FAILED, EXIT_USAGE, JsonOption, answer_json, answer_table, fail, say
 from sluice.state import StateError
@@ -21,34 +22,6 @@ CurrencyOption = Annotated[str | None, typer.Option("--currency", help="Document
 RuleOption = Annotated[str | None, typer.Option("--rule", help="Documents with a finding of this rule.")]
 DateFromOption = Annotated[datetime | None, typer.Option("--date-from", formats=["%Y-%m-%d"])]
 DateToOption = Annotated[datetime | None, typer.Option("--date-to", formats=["%Y-%m-%d"])]
-
-
-class ReviewAction(StrEnum):
-    """What can be decided of documents."""
-
-    VALIDATE = "validate"
-    ACCEPT = "accept"
-    REJECT = "reject"
-    QUARANTINE = "quarantine"
-    CANCEL = "cancel"
-    RECHECK = "recheck"
-
-
-class Review(StrEnum):
-    """Where a document stands in the review."""
-
-    DRAFT = "draft"
-    SUSPECT = "suspect"
-    REJECTED = "rejected"
-    VALIDATED = "validated"
-    CANCELLED = "cancelled"
-
-
-class BillingEvents(StrEnum):
-    """What becomes of the billing events of a cancelled document."""
-
-    REOPEN = "reopen"
-    CANCEL = "cancel"
 
 
 ReviewOption = Annotated[Review | None, typer.Option("--review", help="Documents whose review says this.")]
@@ -103,16 +76,16 @@ def review(
     date_to: DateToOption = None,
     reason: Annotated[str | None, typer.Option("--reason", help="Why, for `reject`.")] = None,
     billing_events: Annotated[
-        BillingEvents | None, typer.Option("--billing-events", help="What becomes of events, for `cancel`.")
+        ClaimEnd | None, typer.Option("--billing-events", help="What becomes of events, for `cancel`.")
     ] = None,
     data: DataOption = None,
     user: UserOption = "operator",
     as_json: JsonOption = False,
 ) -> None:
     """Decide on documents of the run: on some, or on all that fit a filter. Exit code 1 if any was refused."""
-    if (action is ReviewAction.REJECT) != (reason is not None):
+    if (action == "reject") != (reason is not None):
         fail("`reject`, and nothing else, is given a reason with --reason", EXIT_USAGE)
-    if (action is ReviewAction.CANCEL) != (billing_events is not None):
+    if (action == "cancel") != (billing_events is not None):
         fail("`cancel`, and nothing else, is told --billing-events", EXIT_USAGE)
     chosen = _filter(
         review_is=review_is,
@@ -125,13 +98,13 @@ def review(
     if sum([bool(document), bool(chosen), everything]) != 1:
         fail("say which documents in one way: with --document, with a filter, or with --all", EXIT_USAGE)
     body: dict[str, Any] = {
-        "action": action.value,
+        "action": action,
         "select": {"document_ids": document} if document else {"filter": chosen},
     }
     if reason is not None:
         body["reason"] = reason
     if billing_events is not None:
-        body["billing_events"] = billing_events.value
+        body["billing_events"] = billing_events
     results = _decide(run_id, body, data, user)
     if as_json:
         answer_json({"results": results})
@@ -170,7 +143,7 @@ def _filter(
     date_to: datetime | None,
 ) -> dict[str, Any]:
     given = {
-        "review": review_is.value if review_is is not None else None,
+        "review": review_is,
         "account_id": account,
         "currency": currency,
         "rule": rule,

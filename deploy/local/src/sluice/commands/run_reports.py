@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sluice.client import CallError, DataOption, UserOption, connect
+from sluice.commands.run_calls import is_under_way
 from sluice.console import EXIT_FAILED, JsonOption, answer_json, answer_table, fail, say
 from sluice.state import StateError
 
 RunArgument = Annotated[str, typer.Argument(help="The run.")]
 
-_WORKING: Final = frozenset({"queued", "running"})
 _EXECUTIONS_MAX: Final = 1_000
 
 
@@ -79,7 +79,7 @@ def _follow(run_id: str, data: Path | None, user: str) -> dict[str, Any]:
                 total=to_do or None,
                 completed=execution["done"] if execution is not None else 0,
             )
-    say(f"run {run_id}: {run['status']}, {run['execution']}")
+    say(f"run {run_id}: {run['status']}, {run['execution']}{', disabled' if run['disabled'] else ''}")
     return run
 
 
@@ -97,7 +97,7 @@ def _progress(run_id: str, data: Path | None, user: str) -> Iterator[dict[str, A
         with connect("billing-runs", data, user) as client:
             for told in client.events(f"/billing-runs/{run_id}/events"):
                 yield told
-                if told["run"]["execution"] not in _WORKING:
+                if not is_under_way(told["run"]):
                     return
 
 

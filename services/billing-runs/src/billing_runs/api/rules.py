@@ -18,6 +18,7 @@ from billing_runs.domain.rules import (
     applies,
     rule_problems,
 )
+from billing_runs.handlers.judging import FIELD_NAMES
 from billing_runs.handlers.rule_tests import find, stored_documents
 from billing_runs.store import rules
 from billing_runs.store.run_documents import finding_bodies
@@ -155,7 +156,7 @@ def _given_document(body: Mapping[str, JsonValue]) -> Document:
 
 
 def _rule_of(code: str, body: RuleBody) -> Rule:
-    """The rule. Raises Problem 422 for parts that do not fit, and for expressions that are not allowed."""
+    """The rule. Raises Problem 422 for parts that do not fit, and for expressions that cannot be evaluated."""
     rule = Rule(
         code=code,
         kind=DocumentKind(body.kind) if body.kind is not None else None,
@@ -174,11 +175,16 @@ def _rule_of(code: str, body: RuleBody) -> Rule:
     expressions += [
         (f"children[{place}].expression", child.expression) for place, child in enumerate(rule.children)
     ]
-    for field, text in expressions:
-        try:
-            compile_expression(text)
-        except ExpressionError as error:
-            errors.append(FieldError(field, str(error)))
+    errors += [FieldError(field, wrong) for field, text in expressions for wrong in _wrong_in(text)]
     if errors:
         raise validation_failed(errors)
     return rule
+
+
+def _wrong_in(expression: str) -> list[str]:
+    """What is wrong with an expression: it is not allowed, or names what no document has, so that all would fail it."""
+    try:
+        names = compile_expression(expression).names
+    except ExpressionError as error:
+        return [str(error)]
+    return [f"a document has no field {name!r}" for name in sorted(names.difference(FIELD_NAMES))]

@@ -32,7 +32,7 @@ async def select_page(
     scope = run.settings.scope
     accounts: frozenset[str] = frozenset()
     if isinstance(scope, CycleScope):
-        accounts = await _cycle_accounts(connection, scope)
+        accounts = await cycle_accounts(connection, scope)
     events = await projections.events_page(
         connection, _wanted(run, accounts), run_id=run.run_id, after=after, limit=PAGE_EVENTS
     )
@@ -75,7 +75,8 @@ def _wanted(run: StoredRun, accounts: frozenset[str]) -> Wanted:
             )
 
 
-async def _cycle_accounts(connection: Reader, scope: CycleScope) -> frozenset[str]:
+async def cycle_accounts(connection: Reader, scope: CycleScope) -> frozenset[str]:
+    """The accounts of a run's cycle, which need not be described: accounts may name it."""
     stored = await billing_cycles.load_cycle(connection, scope.billing_cycle_id)
     cycle = stored.cycle if stored is not None else BillingCycle(scope.billing_cycle_id, accounts=None)
     naming = await projections.accounts_naming_cycle(connection, scope.billing_cycle_id)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from billing_runs.domain.scope import EventsScope, LeftOut
-from billing_runs.handlers.selection import START, select_page
+from billing_runs.domain.scope import CycleScope, EventsScope, LeftOut
+from billing_runs.handlers.selection import START, cycle_accounts, select_page
 from billing_runs.handlers.session import ASKING, WAITING, RunSession, in_words, warning
 from billing_runs.handlers.steps.places import place_of, stored_place
 from billing_runs.store import run_events
@@ -44,6 +44,7 @@ async def _select(session: RunSession) -> None:
     if session.execution.place is None:
         # Of a step that failed; what has been answered since then is not asked again.
         await run_events.ask_again(connection, run.run_id)
+        await _warn_of_empty_cycle(session)
     if isinstance(scope, EventsScope):
         # What is known here may be behind the connector, which answers for every id that was named.
         await run_events.select_events(connection, run.run_id, scope.billing_event_ids)
@@ -61,6 +62,15 @@ async def _select(session: RunSession) -> None:
         selected = await run_events.count_events(connection, run.run_id, "selected")
         session.expect(selected)
         session.update(phase=ASKING, asked=selected)
+
+
+async def _warn_of_empty_cycle(session: RunSession) -> None:
+    """A cycle that nobody names, which may be a slip of the pen, gives a run over nothing: the report says why."""
+    scope = session.run.settings.scope
+    if isinstance(scope, CycleScope) and not await cycle_accounts(session.work.connection, scope):
+        session.progress(
+            lines=[warning(f"no_accounts: No account is in billing cycle {scope.billing_cycle_id}")]
+        )
 
 
 async def _claim(session: RunSession) -> None:
