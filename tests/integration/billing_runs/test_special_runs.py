@@ -1,5 +1,7 @@
 """Runs that release first, run by cycle, stay open, or group by account (domain.md section 5)."""
 
+import httpx
+
 from integration.billing_runs.driver import (
     Body,
     Connector,
@@ -49,6 +51,33 @@ async def test_events_that_await_release_are_released_first(runs: Runs, connecto
         ("release", "completed_with_errors", 2),
         ("invoice_lines", "completed_with_warnings", 2),
     ]
+
+
+async def test_the_preview_leaves_out_what_cannot_be_released(
+    runs: Runs, connector: Connector, client: httpx.AsyncClient
+) -> None:
+    """What is on hold or lacks a field is asked for and reported, and comes to nothing: the preview knows it."""
+    waiting: Body = {"stage": "awaiting_release", "released": False}
+    held, lacking = event("BE-2", on_hold=True, **waiting), event("BE-3", missing=["account"], **waiting)
+    await runs.release_facts(*registered(event("BE-1", **waiting), held, lacking))
+    await runs.command(create(release_first=True))
+
+    preview = (await client.get("/billing-runs/R-1/statistics")).json()
+    await runs.command(command("process"))
+    await runs.work()
+    [job] = await runs.take_published("release.")
+    assert job.body["select"] == {"billing_event_ids": ["BE-1", "BE-2", "BE-3"]}
+    connector.events["BE-1"] = event("BE-1")
+    await runs.release_facts(
+        *released(event("BE-1"), job_id=job.body["job_id"]),
+        *(_refused(each, job.body["job_id"]) for each in ("BE-2", "BE-3")),
+        _completed(job.body, 1, 2),
+    )
+    await runs.settle()
+    final = (await client.get("/billing-runs/R-1/statistics")).json()
+
+    assert (preview["events"], preview["amounts"]) == (1, {"GBP": "100.00"})
+    assert preview["amounts"] == final["amounts"]
 
 
 async def test_release_is_asked_of_named_events_that_are_not_known_here_yet(

@@ -46,6 +46,7 @@ class SeenBillingEvent(Reader):
     batch_id: Id | None = None
     account_id: Id | None = None
     missing: list[Code] = Field(default_factory=list, max_length=100)
+    on_hold: bool = False
 
     @model_validator(mode="after")
     def _check_amounts(self) -> Self:

@@ -99,6 +99,7 @@ class BillingEvent:
     stage: EventStage
     missing: tuple[str, ...] = ()
     claimed_by_run_id: str | None = None
+    on_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,15 @@ class Selection:
     to_release: tuple[BillingEvent, ...]
     held: tuple[BillingEvent, ...]
     left_out: tuple[LeftOut, ...]
+
+    @property
+    def expected(self) -> tuple[BillingEvent, ...]:
+        """What the run is to invoice, as far as is known before it is released and claimed.
+
+        A release on hold, or without a field that a document needs, is asked for and reported, but comes to nothing.
+        """
+        coming = [event for event in self.to_release if not (event.on_hold or event.missing)]
+        return (*self.taken, *coming, *self.held)
 
 
 _GONE: Final = frozenset({EventStage.REVERTED, EventStage.DELETED})

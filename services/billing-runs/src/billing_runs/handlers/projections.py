@@ -73,5 +73,6 @@ def _known_event(event: SeenBillingEvent) -> KnownEvent:
         summary_amount=event.summary_amount,
         stage=event.stage,
         missing=event.missing,
+        on_hold=event.on_hold,
         figures={"lines": lines},
     )

@@ -36,7 +36,7 @@ async def statistics_of(connection: Reader, run: StoredRun) -> RunStatistics:
     if is_preview:
         event_ids: list[str] = []
         async for selection in select_all(connection, run, release_first=run.settings.release_first):
-            event_ids += ids_of((*selection.taken, *selection.to_release, *selection.held))
+            event_ids += ids_of(selection.expected)
         items, events = await figures.items_of_events(connection, event_ids)
     else:
         items, events = await figures.items_of_run(connection, run.run_id)

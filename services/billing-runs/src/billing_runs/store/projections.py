@@ -13,17 +13,18 @@ from billing_runs.store.connection import Connection, Reader, as_json
 
 _UPSERT_EVENTS: Final = """
 insert into billing_events as known (billing_event_id, project_id, batch_id, account_id, date, currency, summary_amount,
-  stage, missing, figures)
+  stage, missing, on_hold, figures)
 select billing_event_id, project_id, batch_id, account_id, date, currency, summary_amount, stage,
-  string_to_array(missing, ','), figures::jsonb
+  string_to_array(missing, ','), on_hold, figures::jsonb
 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::date[], $6::text[], $7::numeric[], $8::text[],
-  $9::text[], $10::text[])
-  as given (billing_event_id, project_id, batch_id, account_id, date, currency, summary_amount, stage, missing, figures)
+  $9::text[], $10::boolean[], $11::text[])
+  as given (billing_event_id, project_id, batch_id, account_id, date, currency, summary_amount, stage, missing, on_hold,
+    figures)
 order by billing_event_id
 on conflict (billing_event_id) do update set
-  (project_id, batch_id, account_id, date, currency, summary_amount, stage, missing, figures) =
+  (project_id, batch_id, account_id, date, currency, summary_amount, stage, missing, on_hold, figures) =
   (excluded.project_id, excluded.batch_id, excluded.account_id, excluded.date, excluded.currency,
-   excluded.summary_amount, excluded.stage, excluded.missing, excluded.figures)
+   excluded.summary_amount, excluded.stage, excluded.missing, excluded.on_hold, excluded.figures)
 """
 _STAGES: Final = """
 update billing_events as known set stage = given.stage
@@ -55,7 +56,7 @@ _ACCOUNTS_OF_CYCLE: Final = "select account_id, billing_cycle_id from accounts w
 _PAGE: Final = """
 select event.*, holder.run_id as claimed_by_run_id
 from (
-  select billing_event_id, project_id, batch_id, account_id, date, currency, summary_amount, stage, missing
+  select billing_event_id, project_id, batch_id, account_id, date, currency, summary_amount, stage, missing, on_hold
   from billing_events
   where ($1::text is null or project_id = $1)
     and ($2::text is null or account_id = $2)
@@ -90,6 +91,7 @@ class KnownEvent:
     summary_amount: Decimal
     stage: str
     missing: Sequence[str]
+    on_hold: bool
     figures: Mapping[str, Any]
 
 
@@ -123,6 +125,7 @@ async def upsert_events(connection: Connection, events: Sequence[KnownEvent]) ->
             event.summary_amount,
             event.stage,
             ",".join(event.missing),
+            event.on_hold,
             as_json(event.figures),
         )
         for event in events
@@ -193,4 +196,5 @@ def _event_of(row: "asyncpg.Record") -> BillingEvent:
         stage=EventStage(row["stage"]),
         missing=tuple(row["missing"]),
         claimed_by_run_id=row["claimed_by_run_id"],
+        on_hold=row["on_hold"],
     )
