@@ -578,7 +578,15 @@ _RUN_AND_NOTIFIER_FACTS: Final[dict[str, Body]] = {
         "reason": "Wrong reference",
         "rejected_by": "user",
         "quarantine_run_id": None,
-        "findings": [{"rule": "LIMIT", "outcome": "suspect", "message": "Over 10000", "overridden": False}],
+        "findings": [
+            {
+                "rule": "LIMIT",
+                "outcome": "suspect",
+                "message": "Over 10000",
+                "overridden": False,
+                "version": 1,
+            }
+        ],
         "starter": _STARTER,
     },
     "notifier.notification.sent.v1": _NOTIFICATION,

@@ -159,7 +159,13 @@ async def test_a_runs_documents(seeded: Seeded) -> None:
         f"{path}?review=suspect&kind=sales_invoice&account_id=A-1&company_id=C-UK&currency=GBP"
         f"&date_from=2026-11-01&date_to=2026-11-30&amount_min=30000.00&amount_max=30000&rule={seeding.RULE}",
     )
-    finding = {"rule": seeding.RULE, "outcome": "suspect", "message": "rule", "overridden": False}
+    finding = {
+        "rule": seeding.RULE,
+        "outcome": "suspect",
+        "message": "rule",
+        "overridden": False,
+        "version": 1,
+    }
     has_shape(
         found["items"], Filled(document | {"document_id": seeded.draft_id, "findings": Filled(finding)})
     )

@@ -52,7 +52,7 @@ async def test_rules_reject_drafts_and_acceptance_overrides_the_finding(
     assert await runs.reviews() == {"D-BE-1": "draft", "D-BE-2": "rejected", "D-BE-3": "rejected"}
     told = {each["document_id"]: each for each in await runs.facts("document.reviewed")}
     assert told["D-BE-2"]["findings"] == [
-        {"rule": "LIMIT", "outcome": "rejected", "message": "too large", "overridden": False}
+        {"rule": "LIMIT", "outcome": "rejected", "message": "too large", "overridden": False, "version": 1}
     ]
 
     selected = {"document_ids": ["D-BE-1", "D-BE-2", "D-9"]}
@@ -284,6 +284,26 @@ async def test_rules_are_kept_tested_and_checked(runs: Runs, client: httpx.Async
     assert tried.json()["passed"] is False
     tried = await client.post("/rules/LIMIT/test", json={"document_id": "D-BE-1"})
     assert tried.json()["passed"] is True
+
+
+async def test_a_finding_names_the_version_of_its_rule_which_is_kept(
+    runs: Runs, client: httpx.AsyncClient
+) -> None:
+    await _rule(client)
+    await _drafts(runs)
+    await _rule(client, expression="total_net <= 250")
+
+    await _review(client, action="recheck", select={"document_ids": ["D-BE-3"]})
+
+    listed = (await client.get("/billing-runs/R-1/documents", params={"rule": "LIMIT"})).json()["items"]
+    assert {each["document_id"]: each["findings"][0]["version"] for each in listed} == {
+        "D-BE-2": 1,
+        "D-BE-3": 2,
+    }
+    first = (await client.get("/rules/LIMIT", params={"version": 1})).json()
+    assert (first["version"], first["expression"]) == (1, "total_net <= 100")
+    assert (await client.get("/rules/LIMIT")).json()["expression"] == "total_net <= 250"
+    assert (await client.get("/rules/LIMIT", params={"version": 3})).status_code == 404
 
 
 @pytest.mark.parametrize(

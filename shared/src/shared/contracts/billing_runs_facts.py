@@ -87,12 +87,13 @@ class RunCommandRefused(Fact):
 
 
 class Finding(Reader):
-    """What one rule found on one document."""
+    """What one rule found on one document, and in which version of it; null: not known."""
 
     rule: Name
     outcome: Code
     message: Description = ""
     overridden: bool = False
+    version: Count | None = None
 
 
 class DocumentReviewed(Fact):

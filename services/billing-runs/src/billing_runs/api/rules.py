@@ -1,9 +1,10 @@
 """Validation rules over HTTP (contract.md section 2, PUT /rules/{code})."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from billing_runs.api.reading import starter_of_principal
@@ -38,6 +39,7 @@ Reads = Annotated[Principal, require("billing-runs:read")]
 Saves = Annotated[Principal, require("settings:write")]
 ModeName = Literal["validation", "rejection", "condition"]
 CHILDREN_MAX = 100
+VERSION_MAX = 2**31 - 1
 
 
 class RuleMemberBody(Closed):
@@ -88,12 +90,18 @@ def rules_router(database: Database) -> APIRouter:
     async def list_all(principal: Reads, page: Annotated[PageRequest, pages_by(str)]) -> dict[str, Any]:
         after: Any = page.after[0] if page.after is not None else ""
         found = await rules.list_rules(database.pool, after=after, limit=page.limit + 1)
-        shown, cursor = page.cut(found, lambda each: (each[0].code,))
-        return page_response([rule_shape(*each) for each in shown], cursor)
+        shown, cursor = page.cut(found, lambda each: (each.code,))
+        return page_response([rule_shape(each) for each in shown], cursor)
 
     @router.get("/{code}", summary="A rule")
-    async def read(principal: Reads, code: Id) -> dict[str, Any]:
-        return rule_shape(*await _known(database, code))
+    async def read(
+        principal: Reads,
+        code: Id,
+        version: Annotated[
+            int | None, Query(ge=1, le=VERSION_MAX, description="the newest if not given")
+        ] = None,
+    ) -> dict[str, Any]:
+        return rule_shape(await _known(database, code, version))
 
     @router.put("/{code}", summary="Save a rule; runs use it from now on")
     async def save(request: Request, principal: Saves, code: Id, body: RuleBody) -> Response:
@@ -102,17 +110,17 @@ def rules_router(database: Database) -> APIRouter:
         async def action(work: UnitOfWork) -> Answer:
             await rules.lock_rule(work.connection, code)
             known = await rules.load_rule(work.connection, code)
-            if known is not None and known[0] == rule:
-                return Answer(200, rule_shape(*known))
+            if known == rule:
+                return Answer(200, rule_shape(known))
             version = await rules.insert_rule(work.connection, rule, starter_of_principal(principal))
-            return Answer(200, rule_shape(rule, version))
+            return Answer(200, rule_shape(replace(rule, version=version)))
 
         return await answer_once(database, request, principal, action)
 
     @router.post("/{code}/test", summary="What a rule finds on documents; nothing is changed")
     async def test(principal: Reads, code: Id, body: RuleTestBody) -> dict[str, Any]:
         """One document is answered by what the rule finds on it, a list of them by `results`, one for each."""
-        rule, _ = await _known(database, code)
+        rule = await _known(database, code)
         if body.document is not None:
             return _found(rule, _given_document(body.document))
         asked = body.document_ids if body.document_ids is not None else [str(body.document_id)]
@@ -136,8 +144,8 @@ def _found(rule: Rule, document: Document) -> dict[str, Any]:
     }
 
 
-async def _known(database: Database, code: str) -> tuple[Rule, int]:
-    known = await rules.load_rule(database.pool, code)
+async def _known(database: Database, code: str, version: int | None = None) -> Rule:
+    known = await rules.load_rule(database.pool, code, version)
     if known is None:
         raise not_found()
     return known

@@ -137,11 +137,11 @@ def document_shape(document: StoredDocument, head: Mapping[str, Any], run: Store
     }
 
 
-def rule_shape(rule: Rule, version: int) -> dict[str, Any]:
+def rule_shape(rule: Rule) -> dict[str, Any]:
     """A rule as it was put, and which version of it that is."""
     return {
         "code": rule.code,
-        "version": version,
+        "version": rule.version,
         "kind": rule.kind.value if rule.kind is not None else None,
         "priority": rule.priority,
         "active_from": rule.active_from.isoformat() if rule.active_from is not None else None,

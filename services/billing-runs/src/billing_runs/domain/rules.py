@@ -4,7 +4,7 @@ Expressions are evaluated by a callable that is handed in; the sandbox is not th
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
@@ -57,7 +57,8 @@ class Rule:
 
     `kind` None: documents of both kinds. Active from `active_from` to `active_to`, both days included, None:
     no bound. The lower `priority` comes first. A rule set may have an expression of its own: it is a member
-    like its children.
+    like its children. `version` counts from 1 as the rule is saved, 0: it is not saved; rules that say the same
+    are equal whatever their version.
     """
 
     code: str
@@ -71,16 +72,21 @@ class Rule:
     combine: Combine | None
     children: tuple[RuleMember, ...]
     message: str
+    version: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule found on a document; an overridden one was accepted by a user and no longer counts."""
+    """What one rule found on a document; an overridden one was accepted by a user and no longer counts.
+
+    `version` is the rule's that found it, 0: it is not known.
+    """
 
     rule: str
     outcome: FailStatus
     message: str
     overridden: bool = False
+    version: int = 0
 
 
 def rule_problems(rule: Rule) -> tuple[Problem, ...]:
@@ -129,11 +135,13 @@ def applies(rule: Rule, *, kind: DocumentKind, day: date) -> bool:
 
 
 def _finding(rule: Rule, fields: Mapping[str, object], evaluate: Evaluate) -> Finding | None:
+    message = rule.message
     try:
-        passed = _passes(rule, fields, evaluate)
+        if _passes(rule, fields, evaluate):
+            return None
     except ValueError as error:
-        return Finding(rule.code, rule.fail_status, f"{rule.message} (could not be evaluated: {error})")
-    return None if passed else Finding(rule.code, rule.fail_status, rule.message)
+        message = f"{rule.message} (could not be evaluated: {error})"
+    return Finding(rule.code, rule.fail_status, message, version=rule.version)
 
 
 def _passes(rule: Rule, fields: Mapping[str, object], evaluate: Evaluate) -> bool:

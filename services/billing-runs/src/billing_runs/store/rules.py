@@ -8,7 +8,9 @@ import asyncpg
 from billing_runs.domain.rules import Combine, DocumentKind, FailStatus, Rule, RuleMember, RuleMode
 from billing_runs.store.connection import Connection, Reader
 
-_LATEST: Final = "select * from rules where code = $1 order by version desc limit 1"
+_LATEST: Final = """
+select * from rules where code = $1 and ($2::integer is null or version = $2) order by version desc limit 1
+"""
 _ALL: Final = "select distinct on (code) * from rules order by code, version desc"
 _PAGE: Final = "select distinct on (code) * from rules where code > $1 order by code, version desc limit $2"
 _LOCK: Final = "select pg_advisory_xact_lock(hashtextextended('rule ' || $1, 0))"
@@ -20,10 +22,10 @@ returning version
 """
 
 
-async def load_rule(connection: Reader, code: str) -> tuple[Rule, int] | None:
-    """The newest version of a rule, and which one that is."""
-    row = await connection.fetchrow(_LATEST, code)
-    return (_rule_of(row), row["version"]) if row is not None else None
+async def load_rule(connection: Reader, code: str, version: int | None = None) -> Rule | None:
+    """A rule in this version, None: in its newest one."""
+    row = await connection.fetchrow(_LATEST, code, version)
+    return _rule_of(row) if row is not None else None
 
 
 async def load_rules(connection: Reader) -> list[Rule]:
@@ -31,9 +33,9 @@ async def load_rules(connection: Reader) -> list[Rule]:
     return [_rule_of(row) for row in await connection.fetch(_ALL)]
 
 
-async def list_rules(connection: Reader, *, after: str, limit: int) -> list[tuple[Rule, int]]:
+async def list_rules(connection: Reader, *, after: str, limit: int) -> list[Rule]:
     """The newest version of each rule, by code, after this code."""
-    return [(_rule_of(row), row["version"]) for row in await connection.fetch(_PAGE, after, limit)]
+    return [_rule_of(row) for row in await connection.fetch(_PAGE, after, limit)]
 
 
 async def lock_rule(connection: Connection, code: str) -> None:
@@ -74,4 +76,5 @@ def _rule_of(row: "asyncpg.Record") -> Rule:
         combine=Combine(row["combine"]) if row["combine"] is not None else None,
         children=tuple(RuleMember(RuleMode(each["mode"]), each["expression"]) for each in row["children"]),
         message=row["message"],
+        version=row["version"],
     )

@@ -241,6 +241,7 @@ def finding_bodies(findings: Sequence[Finding]) -> list[dict[str, Any]]:
             "outcome": finding.outcome.value,
             "message": finding.message,
             "overridden": finding.overridden,
+            "version": finding.version or None,
         }
         for finding in findings
     ]
@@ -264,7 +265,13 @@ def document_of(row: "asyncpg.Record") -> StoredDocument:
             rejected_by=RejectedBy(rejected_by) if rejected_by is not None else None,
             reason=row["reason"],
             findings=tuple(
-                Finding(each["rule"], FailStatus(each["outcome"]), each["message"], each["overridden"])
+                Finding(
+                    each["rule"],
+                    FailStatus(each["outcome"]),
+                    each["message"],
+                    each["overridden"],
+                    each.get("version") or 0,
+                )
                 for each in row["findings"]
             ),
         ),
