@@ -197,25 +197,36 @@ async def test_quarantine_moves_documents_to_one_linked_run(runs: Runs, client: 
     await runs.check_books("R-1", quarantine_id)
 
 
-@pytest.mark.parametrize(
-    "on_rejected, reviews, fate",
-    [
-        ("manual_action", {"D-BE-1": "draft", "D-BE-2": "rejected", "D-BE-3": "rejected"}, "draft"),
-        ("cancel", {"D-BE-1": "draft", "D-BE-2": "cancelled", "D-BE-3": "cancelled"}, "reopened"),
-        ("move", {"D-BE-1": "draft"}, None),
-    ],
-)
-async def test_a_run_acts_by_itself_on_what_the_rules_reject(
-    runs: Runs, client: httpx.AsyncClient, on_rejected: str, reviews: dict[str, str], fate: str | None
+@pytest.mark.parametrize("verdict", ["rejected", "suspect"])
+@pytest.mark.parametrize("wish", ["manual_action", "cancel", "move"])
+async def test_a_run_acts_by_itself_on_what_the_rules_find(
+    runs: Runs, client: httpx.AsyncClient, connector: Connector, verdict: str, wish: str
 ) -> None:
-    await _rule(client)
-    await _drafts(runs, on_rejected=on_rejected)
+    await _rule(client, fail_status=verdict)
+    await _drafts(runs, **{f"on_{verdict}": wish})
 
-    assert await runs.reviews() == reviews
+    bad = {"D-BE-2": verdict, "D-BE-3": verdict}
+    in_run = {"manual_action": bad, "cancel": dict.fromkeys(bad, "cancelled"), "move": {}}[wish]
+    assert await runs.reviews() == {"D-BE-1": "draft", **in_run}
+    fate = {"manual_action": "draft", "cancel": "reopened", "move": None}[wish]
     assert (await runs.fates()).get("BE-2") == fate
-    expected = "rejected" if on_rejected == "manual_action" else "draft_invoices"
-    assert await runs.state() == (expected, "idle")
+    blocks = (verdict, wish) == ("rejected", "manual_action")
+    assert await runs.state() == ("rejected" if blocks else "draft_invoices", "idle")
+    assert ("BE-2" in connector.claims) == (wish != "cancel")
     await runs.check_books()
+    if wish == "move":
+        assert await runs.reviews("R-1.quarantine") == bad
+        await runs.check_books("R-1.quarantine")
+
+
+async def test_a_run_that_skips_the_rules_finds_nothing(runs: Runs, client: httpx.AsyncClient) -> None:
+    await _rule(client)
+    await _drafts(runs, skip_validation_rules=True)
+    assert set((await runs.reviews()).values()) == {"draft"}
+
+    await _review(client, action="recheck", select={"filter": {}})
+
+    assert set((await runs.reviews()).values()) == {"draft"}
 
 
 async def test_full_automatic_goes_to_the_end_and_automatic_to_drafts(runs: Runs) -> None:

@@ -1,4 +1,7 @@
-"""The life of a billing run as data: every row of tests/vectors/billing_runs.json (domain.md section 5)."""
+"""The life of a billing run as data: every row of tests/vectors/billing_runs.json (domain.md section 5).
+
+The rows of `validating`, which a step decides by what is stored, are in tests/integration/billing_runs.
+"""
 
 import json
 from pathlib import Path
@@ -31,10 +34,7 @@ from billing_runs.domain.review import (
     ReviewAction,
     available_review_actions,
     decide_review,
-    is_checked_in_validating,
-    is_validated_by_step,
     rechecked,
-    validated,
 )
 from billing_runs.domain.rules import FailStatus, Finding
 from billing_runs.domain.settings import OnSuspect, ProcessType
@@ -136,18 +136,6 @@ FINDINGS = {
     "suspect": (Finding("R", FailStatus.SUSPECT, "odd"),),
     "rejected": (Finding("R", FailStatus.REJECTED, "wrong"),),
 }
-
-
-@pytest.mark.parametrize("row", _rows("validating", 8), ids=lambda row: f"{_name(row)}-{row['rules_now']}")
-def test_what_validating_makes_of_one_document(row: Row) -> None:
-    document = _document(row)
-    if is_checked_in_validating(document):
-        document = rechecked(document, FINDINGS[row["rules_now"]])
-    if is_validated_by_step(document):
-        document = validated(document)
-
-    assert document.review == row["expect"]["review"]
-    assert document.rejected_by == row["expect"].get("rejected_by")
 
 
 REVIEWS = [

@@ -221,16 +221,6 @@ def rechecked(document: DocumentReview, findings: tuple[Finding, ...]) -> Docume
     return reviewed_by_rules(findings)
 
 
-def is_checked_in_validating(document: DocumentReview) -> bool:
-    """Whether the step `validating` runs the rules again for this document: rule-rejected ones only."""
-    return document.rejected_by is RejectedBy.RULE
-
-
-def is_validated_by_step(document: DocumentReview) -> bool:
-    """Whether the step `validating`, its rules run, numbers this document: drafts and suspects."""
-    return document.review in {Review.DRAFT, Review.SUSPECT}
-
-
 def validated(document: DocumentReview) -> DocumentReview:
     """The review of a document that was numbered; its findings are kept."""
     return replace(document, review=Review.VALIDATED, rejected_by=None, reason=None)
