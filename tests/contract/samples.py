@@ -549,6 +549,7 @@ _NOTIFICATION: Final[Body] = {
 
 _RUN_AND_NOTIFIER_FACTS: Final[dict[str, Body]] = {
     "billing-runs.run.created.v1": {**_RUN, "status": "new", "execution": "idle"},
+    "billing-runs.run.changed.v1": {**_RUN, "status": "new", "execution": "idle"},
     "billing-runs.run.status-changed.v1": {
         **_RUN,
         "status": "draft_invoices",

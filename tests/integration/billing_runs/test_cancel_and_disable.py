@@ -85,6 +85,12 @@ async def test_a_disabled_run_refuses_process_but_not_cancel(runs: Runs) -> None
     assert await runs.state() == ("cancelled", "idle")
 
 
+async def test_disabling_and_enabling_are_told(runs: Runs) -> None:
+    await runs.command(create(), command("disable", message_id="m-1"), command("enable"))
+
+    assert [each["disabled"] for each in await runs.facts("run.changed")] == [True, False]
+
+
 async def test_enabling_lets_an_automatic_run_go_on(runs: Runs) -> None:
     await runs.know(event("BE-1"))
     await runs.command(create(process_type="automatic"), command("process"))
@@ -106,6 +112,8 @@ async def test_the_description_can_always_be_saved_and_changes_nothing_else(runs
     await runs.command(command("describe", description="November, Harbour"))
 
     assert await runs.facts("run.status-changed") == []
+    [told] = await runs.facts("run.changed")
+    assert (told["description"], told["status"]) == ("November, Harbour", "invoice_lines_created")
     description = await runs.database.pool.fetchval("select description from runs")
     assert description == "November, Harbour"
 

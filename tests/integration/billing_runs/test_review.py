@@ -144,6 +144,25 @@ async def test_validate_and_cancel_of_documents_are_queued(
     await runs.check_books()
 
 
+async def test_a_queued_action_is_asked_in_the_name_of_whoever_reviewed(
+    runs: Runs, client: httpx.AsyncClient
+) -> None:
+    await _drafts(runs)
+    reviewer = {"user_id": "u2", "email": "u2@example.com"}
+    select = {"document_ids": ["D-BE-1"]}
+    await runs.command(review("validate", select=select, requested_by=reviewer, message_id="m-9"))
+    await _review(client, action="validate", select={"document_ids": ["D-BE-2"]})
+    await runs.work()
+
+    by_hand, by_call = sorted(
+        await runs.take_published("accounting."), key=lambda each: each.body["document_ids"]
+    )
+    assert (by_hand.body["requested_by"], by_hand.correlation_id) == (reviewer, "m-9")
+    assert by_call.body["document_ids"] == ["D-BE-2"]
+    assert by_call.body["requested_by"]["user_id"] == "u1"
+    assert by_call.correlation_id not in {None, "m-9"}
+
+
 async def test_queued_actions_wait_for_the_running_step(runs: Runs, client: httpx.AsyncClient) -> None:
     await _drafts(runs)
     await runs.command(command("render", format="xml"))
@@ -197,6 +216,45 @@ async def test_quarantine_moves_documents_to_one_linked_run(runs: Runs, client: 
     await runs.check_books("R-1", quarantine_id)
 
 
+async def test_a_quarantine_run_begins_rejected_and_follows_what_is_moved_into_it(
+    runs: Runs, client: httpx.AsyncClient
+) -> None:
+    await _drafts(runs)
+    await _review(client, action="quarantine", select={"document_ids": ["D-BE-1"]})
+    assert await runs.state("R-1.quarantine") == ("rejected", "idle")
+    [told] = [each for each in await runs.facts("run.status-changed") if each["run_id"] == "R-1.quarantine"]
+    assert (told["status"], told["previous_status"], told["documents"]["draft"]) == ("rejected", None, 1)
+
+    await _review(client, action="quarantine", select={"document_ids": ["D-BE-2"]})
+    assert await runs.state("R-1.quarantine") == ("draft_invoices", "idle")
+    await runs.command(command("process", "R-1.quarantine"))
+    await runs.settle()
+    assert await runs.state("R-1.quarantine") == ("validated", "idle")
+
+    await _review(client, action="quarantine", select={"document_ids": ["D-BE-3"]})
+    assert await runs.state("R-1.quarantine") == ("draft_invoices", "idle")
+    assert await runs.state() == ("validated", "idle")
+    await runs.check_books("R-1", "R-1.quarantine")
+
+
+async def test_a_run_leaves_what_a_user_has_rejected_to_the_user(runs: Runs, connector: Connector) -> None:
+    """Documents can be reviewed while the drafts are still being made."""
+    await runs.know(event("BE-1"), event("BE-2"))
+    await runs.command(create(on_rejected="cancel"), command("process"))
+    await runs.settle()
+    await runs.command(command("process"))
+    await runs.work()
+    *drafted, completed = connector.answer(await runs.take_published("accounting."))
+    await runs.accounting_facts(*drafted)
+    await runs.command(review("reject", select={"document_ids": ["D-BE-1"]}, reason="wrong address"))
+
+    await runs.accounting_facts(completed)
+    await runs.settle()
+
+    assert await runs.reviews() == {"D-BE-1": "rejected", "D-BE-2": "draft"}
+    assert await runs.state() == ("rejected", "idle")
+
+
 @pytest.mark.parametrize("verdict", ["rejected", "suspect"])
 @pytest.mark.parametrize("wish", ["manual_action", "cancel", "move"])
 async def test_a_run_acts_by_itself_on_what_the_rules_find(
@@ -217,6 +275,21 @@ async def test_a_run_acts_by_itself_on_what_the_rules_find(
     if wish == "move":
         assert await runs.reviews("R-1.quarantine") == bad
         await runs.check_books("R-1.quarantine")
+
+
+async def test_a_rule_is_active_by_the_day_that_the_document_bears(
+    runs: Runs, client: httpx.AsyncClient
+) -> None:
+    always: dict[str, Any] = {"expression": "total_net < 0", "fail_status": "suspect"}
+    await _rule(client, "BEFORE", active_to="2026-11-29", **always)
+    await _rule(client, "ON", active_from="2026-11-30", active_to="2026-11-30", **always)
+    await _rule(client, "AFTER", active_from="2026-12-01", **always)
+    await runs.know(event("BE-1"))
+    await runs.command(create(invoice_date="2026-11-30", process_type="automatic"), command("process"))
+    await runs.settle()
+
+    [shown] = (await client.get("/billing-runs/R-1/documents")).json()["items"]
+    assert [finding["rule"] for finding in shown["findings"]] == ["ON"]
 
 
 async def test_a_run_that_skips_the_rules_finds_nothing(runs: Runs, client: httpx.AsyncClient) -> None:

@@ -1,6 +1,7 @@
 """Runs that release first, run by cycle, stay open, or group by account (domain.md section 5)."""
 
 import httpx
+import pytest
 
 from integration.billing_runs.driver import (
     Body,
@@ -142,6 +143,35 @@ async def test_a_cycle_run_takes_the_accounts_that_name_the_cycle(runs: Runs) ->
     await runs.settle()
 
     assert await runs.fates() == {"BE-1": "draft"}
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {"batch_ids": ["BB-1", "BB-9"]},
+        {"filter": {"batch_id": "BB-1"}},
+        {"filter": {"account_id": "A-1", "date_from": "2026-11-20", "date_to": "2026-11-20"}},
+        {"filter": {"currency": "GBP", "project_id": "P-1", "date_from": "2026-11-20"}},
+        {"billing_event_ids": ["BE-1"]},
+    ],
+)
+async def test_an_exceptional_run_takes_what_its_scope_says(
+    runs: Runs, client: httpx.AsyncClient, scope: Body
+) -> None:
+    eur = {"currency": "EUR", "billing_event_currency": "EUR"}
+    await runs.know(
+        event("BE-1", batch_id="BB-1"),
+        event("BE-2", batch_id="BB-2", account_id="A-2", project_id="P-2"),
+        event("BE-3", date="2026-11-19"),
+        event("BE-4", account_id="A-2", **eur),
+    )
+    await runs.command(create(scope=scope))
+    preview = (await client.get("/billing-runs/R-1/statistics")).json()
+    await runs.command(command("process"))
+    await runs.settle()
+
+    assert await runs.fates() == {"BE-1": "draft"}
+    assert (preview["events"], preview["amounts"]) == (1, {"GBP": "100.00"})
 
 
 async def test_a_cycle_run_that_finds_no_account_says_so(runs: Runs) -> None:

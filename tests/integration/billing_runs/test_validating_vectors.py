@@ -61,9 +61,11 @@ async def test_what_validating_makes_of_one_document(runs: Runs, client: httpx.A
 
     expected = row["expect"]
     assert await runs.reviews() == {DOCUMENT: expected["review"], OTHER: "validated"}
-    rejected_by = await runs.database.pool.fetchval(
-        "select rejected_by from run_documents where document_id = $1", DOCUMENT
+    rejected_by, findings = await runs.database.pool.fetchrow(  # type: ignore[misc]  # there is such a row
+        "select rejected_by, findings from run_documents where document_id = $1", DOCUMENT
     )
     assert rejected_by == expected.get("rejected_by")
+    if rejected_by == "user":
+        assert findings == [], "the rules are run again for what a rule has rejected, and for nothing else"
     assert await runs.state() == ("rejected" if rejected_by else "validated", "idle")
     await runs.check_books()

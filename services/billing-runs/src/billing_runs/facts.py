@@ -14,6 +14,7 @@ from billing_runs.store.runs import StoredRun
 from shared.money import format_amount
 
 RUN_CREATED = "billing-runs.run.created.v1"
+RUN_CHANGED = "billing-runs.run.changed.v1"
 RUN_STATUS_CHANGED = "billing-runs.run.status-changed.v1"
 STEP_STARTED = "billing-runs.run.step-started.v1"
 STEP_PROGRESSED = "billing-runs.run.step-progressed.v1"
@@ -72,9 +73,12 @@ def refused_body(
 
 
 def status_body(
-    run: StoredRun, previous_status: str, counts: DocumentCounts, totals: Mapping[str, Decimal]
+    run: StoredRun, previous_status: str | None, counts: DocumentCounts, totals: Mapping[str, Decimal]
 ) -> dict[str, Any]:
-    """A run whose status has changed, with its documents by review and their net totals by currency."""
+    """A run whose status has changed, with its documents by review and their net totals by currency.
+
+    `previous_status` None: it was born in this status.
+    """
     return {
         **run_body(run),
         "previous_status": previous_status,

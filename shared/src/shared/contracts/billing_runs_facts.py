@@ -50,8 +50,15 @@ class RunCreated(RunFact):
     """`billing-runs.run.created.v1`, also of a quarantine run."""
 
 
+class RunChanged(RunFact):
+    """`billing-runs.run.changed.v1`: it was disabled, enabled or described anew, which leaves its status alone."""
+
+
 class RunStatusChanged(RunFact):
-    """`billing-runs.run.status-changed.v1`, with the figures of its documents by review, and their net totals."""
+    """`billing-runs.run.status-changed.v1`, with the figures of its documents by review, and their net totals.
+
+    `previous_status` is null where the run begins in this status, as a quarantine run does.
+    """
 
     previous_status: RunStatus | None = None
     documents: dict[Code, Count] = Field(default_factory=dict)

@@ -201,6 +201,7 @@ CATALOGUE: Final[Mapping[str, MessageType]] = MappingProxyType(
             _on(
                 topics.BILLING_RUNS_EVENTS,
                 ("billing-runs.run.created.v1", billing_runs_facts.RunCreated, "run_id"),
+                ("billing-runs.run.changed.v1", billing_runs_facts.RunChanged, "run_id"),
                 ("billing-runs.run.status-changed.v1", billing_runs_facts.RunStatusChanged, "run_id"),
                 ("billing-runs.run.step-started.v1", billing_runs_facts.RunStepFact, "run_id"),
                 ("billing-runs.run.step-progressed.v1", billing_runs_facts.RunStepFact, "run_id"),

@@ -13,13 +13,14 @@ from shared.contracts.decimals import Amount
 from shared.contracts.requests import ReviewRequest
 from shared.contracts.selections import DocumentFilter, DocumentKind, Review
 from shared.database.database import Database
-from shared.database.unit_of_work import NO_CAUSE, UnitOfWork
+from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.http.application import LARGE_BODY_BYTES_MAX
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
 from shared.http.pages import PageRequest, page_response, pages_by
 from shared.http.problems import not_found
 from shared.http.tokens import Principal
+from shared.ids import new_id
 
 Reads = Annotated[Principal, require("billing-runs:read")]
 Approves = Annotated[Principal, require("billing-runs:approve")]
@@ -78,7 +79,11 @@ def documents_router(database: Database) -> APIRouter:
     async def review(request: Request, principal: Approves, run_id: Id, body: ReviewRequest) -> Response:
         async def action(work: UnitOfWork) -> Answer:
             results = await review_documents(
-                work, run_id, body, starter=starter_of_principal(principal), cause=NO_CAUSE
+                work,
+                run_id,
+                body,
+                starter=starter_of_principal(principal),
+                cause=Cause.begun_here(new_id()),
             )
             if results is None:
                 raise not_found()

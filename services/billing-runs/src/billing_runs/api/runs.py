@@ -18,7 +18,7 @@ from shared.contracts.billing_runs_facts import RunStatus
 from shared.contracts.command_fields import CancelFields, DescriptionFields, RenderFields, RunKind
 from shared.contracts.requests import BillingRunRequest
 from shared.database.database import Database
-from shared.database.unit_of_work import NO_CAUSE, UnitOfWork
+from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.http.application import LARGE_BODY_BYTES_MAX
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
@@ -48,7 +48,7 @@ def runs_router(database: Database, commands: Commands, time_zone: tzinfo) -> AP
                     body,
                     body.scope.model_dump(mode="json", exclude_none=True),
                     starter=starter,
-                    cause=NO_CAUSE,
+                    cause=Cause.begun_here(run_id),
                     time_zone=time_zone,
                 )
             except SettingsError as error:
@@ -136,7 +136,7 @@ async def _act(
     status: Literal[200, 202],
 ) -> Response:
     async def action(work: UnitOfWork) -> Answer:
-        outcome = await act_on_run(work, run_id, asked, NO_CAUSE)
+        outcome = await act_on_run(work, run_id, asked, Cause.begun_here(new_id()))
         if outcome is None:
             raise not_found()
         if isinstance(outcome, RefusalCode):

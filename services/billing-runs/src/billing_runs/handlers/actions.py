@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
+from billing_runs import facts
 from billing_runs.domain.executions import Step
 from billing_runs.domain.lifecycle import Action, ExecutionState, RunState, Status, act
 from billing_runs.domain.refusals import RefusalCode
@@ -11,6 +12,9 @@ from billing_runs.handlers.engine import STEP_OF_STATUS
 from billing_runs.handlers.session import RunSession, open_sessions
 from billing_runs.store.runs import StoredRun
 from shared.database.unit_of_work import Cause, UnitOfWork
+
+_KEEP_THE_STATUS: Final = frozenset({Action.ENABLE, Action.DISABLE, Action.DESCRIBE})
+"""What no change of the status and no step tells of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ async def act_on_run(
         case Action.DISABLE:
             pass
     await session.save()
+    if request.action in _KEEP_THE_STATUS:
+        session.publish(facts.RUN_CHANGED, facts.run_body(session.run))
     return session.run
 
 

@@ -34,7 +34,9 @@ async def quarantine(
     counts, _ = await run_documents.count_documents(connection, target.run.run_id)
     if run.quarantine_run_id is not None:
         target.set_state(documents_moved_in(target.run.state, counts))
-    await target.save()
+        await target.save()
+    else:
+        await target.tell_status(None)
     session.run = replace(session.run, quarantine_run_id=target.run.run_id)
     for document in documents:
         body = facts.reviewed_body(

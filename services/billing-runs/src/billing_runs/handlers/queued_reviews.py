@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Final
 
 from billing_runs.domain.review import ReviewAction, review_refusal_of
-from billing_runs.handlers.session import RunSession
+from billing_runs.handlers.session import Asker, RunSession
 from billing_runs.handlers.steps.document_commands import cancel_documents, validate_documents
 from billing_runs.store import document_steps
 from billing_runs.store.run_documents import Asked, StoredDocument
@@ -46,13 +46,15 @@ async def _send(session: RunSession, document_ids: list[str], asked: Asked, time
         by=job_id,
         closes_events=asked.closes_events,
         starter=asked.starter,
+        cause=asked.cause,
     )
+    asker = Asker(asked.starter, asked.cause)
     if asked.action == ReviewAction.CANCEL:
-        cancel_documents(session, document_ids, closes_events=asked.closes_events, job_id=job_id)
+        cancel_documents(session, document_ids, closes_events=asked.closes_events, job_id=job_id, asker=asker)
     else:
         recomputes = session.run.settings.recompute_dates_at_validation
         day = datetime.now(time_zone).date() if recomputes else None
-        validate_documents(session, document_ids, day=day, job_id=job_id)
+        validate_documents(session, document_ids, day=day, job_id=job_id, asker=asker)
 
 
 def _is_allowed(session: RunSession, document: StoredDocument, asked: Asked) -> bool:
@@ -65,5 +67,6 @@ def _is_allowed(session: RunSession, document: StoredDocument, asked: Asked) -> 
     return refusal is None
 
 
-def _kind(asked: Asked) -> tuple[str, bool]:
-    return asked.action, asked.closes_events
+def _kind(asked: Asked) -> tuple[str, bool, str]:
+    """What is sent together: the same action, asked by the same user in the same request."""
+    return asked.action, asked.closes_events, repr((asked.starter, asked.cause))

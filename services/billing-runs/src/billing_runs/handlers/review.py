@@ -93,6 +93,7 @@ async def _review_chunk(
             by=None,
             closes_events=asked.billing_events == "cancel",
             starter=starter,
+            cause=session.cause,
         )
         session.wake()
     if decisions.moved:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from billing_runs import facts
 from billing_runs.domain.executions import (
@@ -17,7 +17,14 @@ from billing_runs.domain.executions import (
     completed,
     progressed,
 )
-from billing_runs.domain.lifecycle import ExecutionState, RunState, step_done, step_failed, step_started
+from billing_runs.domain.lifecycle import (
+    ExecutionState,
+    RunState,
+    Status,
+    step_done,
+    step_failed,
+    step_started,
+)
 from billing_runs.store import executions, run_documents, runs
 from billing_runs.store.executions import StoredExecution
 from billing_runs.store.runs import StoredRun
@@ -28,6 +35,13 @@ ASKING = "asking"
 WAITING = "waiting"
 DRAFTING = "drafting"
 """Phases that several modules know: asking other services, waiting for their answers or for the drafts."""
+
+
+class Asker(NamedTuple):
+    """Who asked for something, and what began it."""
+
+    starter: Mapping[str, Any] | None
+    cause: Cause
 
 
 class RunSession:
@@ -147,19 +161,29 @@ class RunSession:
         self._tell_step()
         before = self._told_run.state.status
         if self.run.state.status is not before:
-            counts, _ = await run_documents.count_documents(connection, self.run.run_id)
-            totals = await run_documents.net_totals(connection, self.run.run_id)
-            self.publish(facts.RUN_STATUS_CHANGED, facts.status_body(self.run, before.value, counts, totals))
+            await self.tell_status(before)
         self._told_run, self._told_execution = self.run, self._execution
+
+    async def tell_status(self, previous: Status | None) -> None:
+        """Publish the run's status, which was another one before; None: the run begins in it."""
+        counts, _ = await run_documents.count_documents(self.work.connection, self.run.run_id)
+        totals = await run_documents.net_totals(self.work.connection, self.run.run_id)
+        before = previous.value if previous is not None else None
+        self.publish(facts.RUN_STATUS_CHANGED, facts.status_body(self.run, before, counts, totals))
 
     def publish(self, message_type: str, body: Mapping[str, Any]) -> None:
         """Publish a fact about the run, or a command keyed by it."""
         self.work.publish(message_type, self.run.run_id, body, self._cause())
 
-    def command(self, message_type: str, key: str, body: Mapping[str, Any]) -> None:
-        """Publish a command to another service, in the name of whoever started the step."""
+    def command(
+        self, message_type: str, key: str, body: Mapping[str, Any], asker: Asker | None = None
+    ) -> None:
+        """Publish a command to another service, for its asker, else in the name of whoever started the step."""
         starter = self._execution.starter if self._execution is not None else None
-        self.work.publish(message_type, key, with_requester(body, starter or self.run.starter), self._cause())
+        cause = self._cause()
+        if asker is not None:
+            starter, cause = asker
+        self.work.publish(message_type, key, with_requester(body, starter or self.run.starter), cause)
 
     def _cause(self) -> Cause:
         if self.cause is not NO_CAUSE or self._execution is None:

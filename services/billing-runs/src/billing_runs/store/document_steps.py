@@ -1,12 +1,14 @@
 """Documents as steps go through them: what was asked of the connector, and what it answered."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
 from typing import Any, Final
 
 from billing_runs.store.connection import Connection, as_json
 from billing_runs.store.run_documents import HEAD, StoredDocument, document_of
 from shared.contracts.command_fields import FileFormat
+from shared.database.unit_of_work import Cause
 
 # The parts are column names of ours; every value is a parameter. What is to be changed is picked first, once: a plan
 # made before the table has grown would look for it again for every row.
@@ -56,12 +58,13 @@ order by document_id limit $3 for no key update
 """  # noqa: S608
 _ASK: Final = """
 update run_documents as known
-set asked = $2, asked_by = $3, asked_closes_events = $4, asked_starter = $5,
+set asked = $2, asked_by = $3, asked_closes_events = $4, asked_starter = $5, asked_cause = $6,
   refusal = case when $2 = 'validate' then null else refusal end
 where document_id = any($1::text[])
 """
 _DROP: Final = """
-update run_documents set asked = null, asked_by = null, asked_closes_events = null, asked_starter = null
+update run_documents
+set asked = null, asked_by = null, asked_closes_events = null, asked_starter = null, asked_cause = null
 where document_id = any($1::text[])
 """
 _FORGET: Final = """
@@ -71,7 +74,7 @@ _ENDED: Final = """
 update run_documents as known
 set status = given.status, review = given.status, rejected_by = null, reason = null, number = given.number,
   date = given.date, due_date = given.due_date, refusal = null, asked = null, asked_by = null,
-  asked_closes_events = null, asked_starter = null,
+  asked_closes_events = null, asked_starter = null, asked_cause = null,
   xml_file = case when known.xml_file = 'queued' then 'queued' when known.xml_file is not null then 'stale' end,
   pdf_file = case when known.pdf_file = 'queued' then 'queued' when known.pdf_file is not null then 'stale' end
 from unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::date[])
@@ -81,7 +84,8 @@ where known.document_id = given.document_id and known.status = 'draft'
 _REFUSED: Final = """
 update run_documents as known
 set refusal = case when known.asked = 'validate' then given.reasons::jsonb else known.refusal end,
-  refused_by = known.asked_by, asked = null, asked_by = null, asked_closes_events = null, asked_starter = null
+  refused_by = known.asked_by, asked = null, asked_by = null, asked_closes_events = null, asked_starter = null,
+  asked_cause = null
 from unnest($1::text[], $2::text[]) as given (document_id, reasons)
 where known.document_id = given.document_id and known.status = 'draft'
 """
@@ -155,9 +159,10 @@ async def ask(
     by: str | None,
     closes_events: bool,
     starter: Mapping[str, Any] | None,
+    cause: Cause,
 ) -> None:
-    """Note an action on locked documents: sent by `by`, or (None) queued."""
-    await connection.execute(_ASK, document_ids, action, by, closes_events, starter)
+    """Note an action on locked documents, and what began it: sent by `by`, or (None) queued."""
+    await connection.execute(_ASK, document_ids, action, by, closes_events, starter, asdict(cause))
 
 
 async def drop_asked(connection: Connection, document_ids: Sequence[str]) -> None:

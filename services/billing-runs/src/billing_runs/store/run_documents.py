@@ -12,6 +12,7 @@ from billing_runs.domain.review import DocumentCounts, DocumentReview, RejectedB
 from billing_runs.domain.rules import DocumentKind, FailStatus, Finding
 from billing_runs.domain.statistics import CountedDocument
 from billing_runs.store.connection import Connection, Reader, as_json
+from shared.database.unit_of_work import NO_CAUSE, Cause
 
 _COLUMNS: Final = (
     ("document_id", "text"),
@@ -47,7 +48,7 @@ HEAD: Final = """
 known.document_id, known.run_id, known.drafted_by_run_id, known.kind, known.status, known.review, known.rejected_by,
   known.reason, known.findings, known.number, known.date, known.currency, known.account_id, known.company_id,
   known.total_net, known.total_gross, known.refusal, known.asked, known.asked_by, known.asked_closes_events,
-  known.asked_starter, known.xml_file, known.pdf_file
+  known.asked_starter, known.asked_cause, known.xml_file, known.pdf_file
 """
 """Everything of a document but its lines, for `document_of`; the table is named `known`."""
 
@@ -95,13 +96,14 @@ class Asked:
     """An action that the connector has yet to answer: `validate` or `cancel`.
 
     `by` is the execution or review that sent it, None: it waits until no step runs. `closes_events`: a cancel closes
-    the events for good, else they are free again.
+    the events for good, else they are free again. `starter` is who asked for it, `cause` what began it.
     """
 
     action: str
     by: str | None
     closes_events: bool = False
     starter: Mapping[str, Any] | None = None
+    cause: Cause = NO_CAUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,8 @@ def document_of(row: "asyncpg.Record") -> StoredDocument:
     asked = None
     if row["asked"] is not None:
         closes = bool(row["asked_closes_events"])
-        asked = Asked(row["asked"], row["asked_by"], closes, row["asked_starter"])
+        cause = Cause(**row["asked_cause"]) if row["asked_cause"] is not None else NO_CAUSE
+        asked = Asked(row["asked"], row["asked_by"], closes, row["asked_starter"], cause)
     return StoredDocument(
         document_id=row["document_id"],
         run_id=row["run_id"],

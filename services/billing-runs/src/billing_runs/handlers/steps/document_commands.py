@@ -1,10 +1,10 @@
 """Commands to the connector about documents and claims, in parts that a message can carry."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
-from billing_runs.handlers.session import RunSession
+from billing_runs.handlers.session import Asker, RunSession
 from billing_runs.store import run_events
 from shared.contracts.base import MESSAGE_IDS_MAX
 
@@ -15,24 +15,36 @@ UNCLAIM: Final = "accounting.billing-events.unclaim.v1"
 
 
 def validate_documents(
-    session: RunSession, document_ids: Sequence[str], *, day: date | None, job_id: str
+    session: RunSession,
+    document_ids: Sequence[str],
+    *,
+    day: date | None,
+    job_id: str,
+    asker: Asker | None = None,
 ) -> None:
     """Have documents validated; `day` None: with the date that they were drafted with."""
-    _command(session, VALIDATE, document_ids, job_id, date=day.isoformat() if day is not None else None)
+    fields = {"date": day.isoformat() if day is not None else None}
+    _command(session, VALIDATE, document_ids, job_id, fields=fields, asker=asker)
 
 
 def cancel_documents(
-    session: RunSession, document_ids: Sequence[str], *, closes_events: bool, job_id: str
+    session: RunSession,
+    document_ids: Sequence[str],
+    *,
+    closes_events: bool,
+    job_id: str,
+    asker: Asker | None = None,
 ) -> None:
     """Have drafts cancelled; their events are closed for good, or free again."""
-    _command(session, CANCEL, document_ids, job_id, billing_events=_claim_end(closes_events))
+    fields = {"billing_events": _claim_end(closes_events)}
+    _command(session, CANCEL, document_ids, job_id, fields=fields, asker=asker)
 
 
 def render_documents(
     session: RunSession, document_ids: Sequence[str], *, file_format: str, job_id: str
 ) -> None:
     """Have the files of documents made."""
-    _command(session, RENDER, document_ids, job_id, format=file_format)
+    _command(session, RENDER, document_ids, job_id, fields={"format": file_format})
 
 
 async def unclaim_events(
@@ -55,10 +67,16 @@ async def unclaim_events(
 
 
 def _command(
-    session: RunSession, message_type: str, document_ids: Sequence[str], job_id: str, **fields: Any
+    session: RunSession,
+    message_type: str,
+    document_ids: Sequence[str],
+    job_id: str,
+    *,
+    fields: Mapping[str, Any],
+    asker: Asker | None = None,
 ) -> None:
     for chunk in _chunks(document_ids):
-        session.command(message_type, chunk[0], {"document_ids": chunk, "job_id": job_id, **fields})
+        session.command(message_type, chunk[0], {"document_ids": chunk, "job_id": job_id, **fields}, asker)
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -121,6 +121,7 @@ async def _act_on_bad_drafts(session: RunSession) -> None:
             by=session.execution.execution_id,
             closes_events=False,
             starter=session.execution.starter,
+            cause=session.execution.cause,
         )
         cancel_documents(session, cancelling, closes_events=False, job_id=session.execution.execution_id)
         session.update(asked=session.execution.asked + len(cancelling))
