@@ -117,6 +117,17 @@ async def test_waiting_for_a_disabled_run_ends(runs: Runs, sluice: Sluice) -> No
     assert json.loads(shown.stdout)["execution"] == "queued"
 
 
+async def test_options_beside_a_file_are_a_usage_error(sluice: Sluice, tmp_path: Path) -> None:
+    """They would be ignored, and the run be another one than was meant."""
+    file = tmp_path / "run.json"
+    file.write_text('{"scope": {"filter": {}}}', encoding="utf-8")
+
+    answer = await sluice("create", str(file), "--run-id", "R-7", "--grouping", "account")
+
+    assert answer.exit_code == 2
+    assert "--grouping, --run-id" in answer.stderr
+
+
 async def test_documents_are_listed_and_decided_on(runs: Runs, sluice: Sluice) -> None:
     await drafts(runs)
     answer = await sluice("review", "R-1", "reject", "--document", "D-BE-1", "--reason", "wrong", "--json")

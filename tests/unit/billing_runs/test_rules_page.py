@@ -9,12 +9,13 @@ FOLDERS = {
     "unit/": "unit/billing_runs/",
     "connector/": "integration/accounting_connector/",
     "faults/": "faults/",
+    "contract/": "contract/",
 }
 
 
 def test_every_test_that_the_page_names_is_there() -> None:
     named = re.findall(
-        r"`(unit/|connector/|faults/)?(test_\w+\.py)::(test_\w+)`", PAGE.read_text(encoding="utf-8")
+        r"`(unit/|connector/|faults/|contract/)?(test_\w+\.py)::(test_\w+)`", PAGE.read_text(encoding="utf-8")
     )
     missing = []
     for folder, file, name in named:

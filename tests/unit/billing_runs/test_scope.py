@@ -148,6 +148,26 @@ def test_events_are_taken_in_order_of_date_then_id() -> None:
     assert _select(third, EVENT, first).taken == (first, EVENT, third)
 
 
+@pytest.mark.parametrize("zero_amounts, ids", [(False, ["BE-1", "BE-4"]), (True, ["BE-1", "BE-3", "BE-4"])])
+def test_zero_amounts_are_expected_to_be_invoiced_only_where_they_are(
+    zero_amounts: bool, ids: list[str]
+) -> None:
+    zero = replace(EVENT, billing_event_id="BE-3", summary_amount=Decimal("0.00"))
+    waiting = replace(EVENT, billing_event_id="BE-4", stage=EventStage.AWAITING_RELEASE)
+    held = [
+        replace(waiting, billing_event_id="BE-5", on_hold=True),
+        replace(waiting, billing_event_id="BE-6", missing=("account",)),
+    ]
+    selection = select_events(
+        [EVENT, zero, waiting, *held], run_id="R-1", scope=ALL, cycle_accounts=frozenset(), release_first=True
+    )
+
+    expected = selection.expected(zero_amounts=zero_amounts)
+
+    assert sorted(event.billing_event_id for event in expected) == ids
+    assert len(selection.to_release) == 3
+
+
 def test_generated_description() -> None:
     day = date(2026, 11, 30)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from billing_runs.domain.executions import ExecutionStatus, Step
 from billing_runs.domain.review import DocumentCounts, DocumentReview
@@ -23,13 +23,14 @@ STEP_FAILED = "billing-runs.run.step-failed.v1"
 DOCUMENT_REVIEWED = "billing-runs.document.reviewed.v1"
 RUN_REFUSED = "billing-runs.run.refused.v1"
 
-_REFUSALS: Mapping[str, str] = {
-    "run_disabled": "The billing run is disabled.",
-    "action_not_available": "This action is not available as things stand.",
-    "step_running": "A step of the billing run is under way.",
-    "already_exists": "There is another billing run with this id.",
-    "not_found": "There is no billing run or document with this id.",
+REFUSALS: Final[Mapping[str, str]] = {
+    "run_disabled": "The billing run is disabled",
+    "action_not_available": "The billing run or document does not allow this as it stands",
+    "step_running": "A step of the billing run is under way",
+    "already_exists": "There is another billing run with this id",
+    "not_found": "There is no billing run or document with this id",
 }
+"""What the codes of refusals say in words."""
 
 
 def format_instant(instant: datetime) -> str:
@@ -62,7 +63,7 @@ def refused_body(
     run_id: str, action: str, code: str, *, document_id: str | None, starter: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """A command, or one document of a review, that was refused."""
-    reason = {"code": code, "message": _REFUSALS.get(code, code), "detail": {}}
+    reason = {"code": code, "message": REFUSALS.get(code, code), "detail": {}}
     return {
         "run_id": run_id,
         "action": action,

@@ -39,7 +39,7 @@ def compose(settings: BillingRunsSettings) -> Callable[[Database], Parts]:
             lines=lines(commands),
             routers=[
                 runs_router(database, commands, settings.time_zone),
-                reports_router(database),
+                reports_router(database, zero_amounts=settings.zero_amount_policy == "invoice"),
                 progress_router(database, feed),
                 documents_router(database),
                 rules_router(database),

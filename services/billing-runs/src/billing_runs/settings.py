@@ -1,6 +1,6 @@
 """The settings of the billing-runs service (contract.md section 4)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,10 @@ from shared.settings import ServiceSettings
 
 
 class BillingRunsSettings(ServiceSettings):
-    """What every service needs; the settings of runs are given with each of them."""
+    """What every service needs; the settings of runs are given with each of them.
 
+    `zero_amount_policy` is the accounting connector's, which decides: here it is for a run's preview.
+    """
+
+    zero_amount_policy: Literal["refuse", "invoice"] = "refuse"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8103

@@ -64,9 +64,11 @@ DescriptionOption = Annotated[str | None, typer.Option("--description")]
 
 
 _THRESHOLD_WORDS: Final = 2
+_BESIDE_A_FILE: Final = frozenset({"file", "data", "user", "as_json"})
 
 
 def create(
+    context: typer.Context,
     *,
     file: FileArgument = None,
     run_id: RunIdOption = None,
@@ -94,6 +96,7 @@ def create(
 ) -> None:
     """Create a run: say what it is to take and how, or give a file that does."""
     if file is not None:
+        _require_nothing_but_the_file(context)
         post("/billing-runs", body_of_file(file), data=data, user=user, as_json=as_json)
         return
     scope = scope_of(
@@ -120,6 +123,22 @@ def create(
         **{flag.value: True for flag in flags or ()},
     }
     post("/billing-runs", body, data=data, user=user, as_json=as_json)
+
+
+def _require_nothing_but_the_file(context: typer.Context) -> None:
+    """End the command if options would be ignored, since a file says all of the run."""
+    given = [
+        each.opts[0]
+        for each in context.command.params
+        if each.name is not None and each.name not in _BESIDE_A_FILE and _is_said(context, each.name)
+    ]
+    if given:
+        fail(f"a file says all of the run: leave out {', '.join(sorted(given))}", EXIT_USAGE)
+
+
+def _is_said(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def body_of_file(file: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from billing_runs.api.reading import read_run, starter_of_principal
+from billing_runs.api.reading import read_run, starter_of_principal, unknown_run
 from billing_runs.api.shapes import document_shape
 from billing_runs.handlers.review import review_documents
 from billing_runs.store import document_lists
@@ -18,7 +18,6 @@ from shared.http.application import LARGE_BODY_BYTES_MAX
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
 from shared.http.pages import PageRequest, page_response, pages_by
-from shared.http.problems import not_found
 from shared.http.tokens import Principal
 from shared.ids import new_id
 
@@ -86,7 +85,7 @@ def documents_router(database: Database) -> APIRouter:
                 cause=Cause.begun_here(new_id()),
             )
             if results is None:
-                raise not_found()
+                raise unknown_run()
             shown = [
                 {"document_id": each.document_id, "result": each.result, "code": each.code}
                 for each in results

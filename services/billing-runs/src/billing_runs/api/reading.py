@@ -1,33 +1,32 @@
 """What several routers need: the run of a path, refusals as problems, the caller as a starter."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from billing_runs.domain.refusals import RefusalCode
+from billing_runs.facts import REFUSALS
 from billing_runs.store import runs
 from billing_runs.store.connection import Reader
 from billing_runs.store.runs import StoredRun
 from shared.http.problems import Problem, not_found
 from shared.http.tokens import Principal
 
-_TITLES: Final[Mapping[RefusalCode, str]] = {
-    RefusalCode.RUN_DISABLED: "The billing run is disabled",
-    RefusalCode.ACTION_NOT_AVAILABLE: "The billing run's status does not allow this",
-    RefusalCode.STEP_RUNNING: "A step of the billing run is under way",
-}
-
 
 async def read_run(connection: Reader, run_id: str) -> StoredRun:
     """The run. Raises Problem 404 `not_found`."""
     run = await runs.load_run(connection, run_id)
     if run is None:
-        raise not_found()
+        raise unknown_run()
     return run
+
+
+def unknown_run() -> Problem:
+    """404 `not_found` for a run."""
+    return not_found("There is no billing run with this id.")
 
 
 def problem_of(refusal: RefusalCode) -> Problem:
     """409 with the code that refuses an action."""
-    return Problem(409, refusal.value, _TITLES[refusal])
+    return Problem(409, refusal.value, REFUSALS[refusal])
 
 
 def starter_of_principal(principal: Principal) -> dict[str, Any]:

@@ -29,8 +29,8 @@ EventState = Literal[
 ]
 
 
-def reports_router(database: Database) -> APIRouter:
-    """The reports on one run."""
+def reports_router(database: Database, *, zero_amounts: bool) -> APIRouter:
+    """The reports on one run. `zero_amounts`: whether the connector invoices billing events that sum to zero."""
     router = APIRouter(prefix="/billing-runs/{run_id}", tags=["reports"])
 
     @router.get("/executions", summary="The execution report, the oldest first")
@@ -48,7 +48,7 @@ def reports_router(database: Database) -> APIRouter:
     @router.get("/statistics", summary="Figures before and after invoicing")
     async def statistics(principal: Reads, run_id: Id) -> dict[str, Any]:
         run = await read_run(database.pool, run_id)
-        figures = await statistics_of(database.pool, run)
+        figures = await statistics_of(database.pool, run, zero_amounts=zero_amounts)
         return statistics_shape(figures.before, figures.after, figures.fates, preview=figures.is_preview)
 
     @router.get("/billing-events", summary="Billing events of the run, and what became of them")

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from billing_runs.api.reading import problem_of, read_run, starter_of_principal
+from billing_runs.api.reading import problem_of, read_run, starter_of_principal, unknown_run
 from billing_runs.api.shapes import run_shape
 from billing_runs.domain.lifecycle import Action
 from billing_runs.domain.refusals import RefusalCode
+from billing_runs.facts import REFUSALS
 from billing_runs.handlers.actions import ActionRequest, act_on_run
 from billing_runs.handlers.commands import Commands
 from billing_runs.handlers.creation import RunExistsError, SettingsError, create_run
@@ -23,7 +24,7 @@ from shared.http.application import LARGE_BODY_BYTES_MAX
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
 from shared.http.pages import PageRequest, page_response, pages_by
-from shared.http.problems import FieldError, Problem, not_found, validation_failed
+from shared.http.problems import FieldError, Problem, validation_failed
 from shared.http.tokens import Principal
 from shared.ids import new_id
 
@@ -56,7 +57,7 @@ def runs_router(database: Database, commands: Commands, time_zone: tzinfo) -> AP
                     [FieldError(each.field, each.message) for each in error.problems]
                 ) from None
             except RunExistsError:
-                raise Problem(409, "already_exists", "There is another billing run with this id") from None
+                raise Problem(409, "already_exists", REFUSALS["already_exists"]) from None
             await commands.take_waiting(work, run_id)
             return Answer(201, await _shape_now(work, run_id), {"Location": f"/billing-runs/{run_id}"})
 
@@ -138,7 +139,7 @@ async def _act(
     async def action(work: UnitOfWork) -> Answer:
         outcome = await act_on_run(work, run_id, asked, Cause.begun_here(new_id()))
         if outcome is None:
-            raise not_found()
+            raise unknown_run()
         if isinstance(outcome, RefusalCode):
             raise problem_of(outcome)
         return Answer(status, await _shape_now(work, run_id))

@@ -123,14 +123,15 @@ class Selection:
     held: tuple[BillingEvent, ...]
     left_out: tuple[LeftOut, ...]
 
-    @property
-    def expected(self) -> tuple[BillingEvent, ...]:
+    def expected(self, *, zero_amounts: bool) -> tuple[BillingEvent, ...]:
         """What the run is to invoice, as far as is known before it is released and claimed.
 
-        A release on hold, or without a field that a document needs, is asked for and reported, but comes to nothing.
+        A release on hold, or without a field that a document needs, is asked for and reported, but comes to nothing;
+        so does, unless `zero_amounts` are invoiced, the claim of an event that sums to zero.
         """
         coming = [event for event in self.to_release if not (event.on_hold or event.missing)]
-        return (*self.taken, *coming, *self.held)
+        new = (event for event in (*self.taken, *coming) if zero_amounts or event.summary_amount)
+        return (*new, *self.held)
 
 
 _GONE: Final = frozenset({EventStage.REVERTED, EventStage.DELETED})

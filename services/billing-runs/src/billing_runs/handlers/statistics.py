@@ -30,13 +30,13 @@ class RunStatistics:
     fates: list[tuple[str, str | None, int, Decimal]]
 
 
-async def statistics_of(connection: Reader, run: StoredRun) -> RunStatistics:
-    """The figures of a run as it stands."""
+async def statistics_of(connection: Reader, run: StoredRun, *, zero_amounts: bool) -> RunStatistics:
+    """The figures of a run as it stands. `zero_amounts`: whether the connector invoices events that sum to zero."""
     is_preview = run.state.status in _LINES_ARE_NOT_COMPLETE
     if is_preview:
         event_ids: list[str] = []
         async for selection in select_all(connection, run, release_first=run.settings.release_first):
-            event_ids += ids_of(selection.expected)
+            event_ids += ids_of(selection.expected(zero_amounts=zero_amounts))
         items, events = await figures.items_of_events(connection, event_ids)
     else:
         items, events = await figures.items_of_run(connection, run.run_id)
