@@ -11,11 +11,11 @@ from aiokafka.errors import KafkaError
 
 from sluice.broker_options import broker_options
 from sluice.system import System
-from support.load.broker_clients import end_offsets
+from support.load.broker_clients import ends_of, reading
 
-QUIET_SECONDS_MAX: Final = 150.0
+QUIET_SECONDS_MAX: Final = 300.0
 _LOOK_SECONDS: Final = 0.3
-_LOOKS: Final = 2
+_ANSWER_SECONDS_MAX: Final = 30.0
 
 SCHEMAS: Final[Mapping[str, str]] = {
     "release": "release",
@@ -55,7 +55,7 @@ _UNDER_WAY: Final[Mapping[str, str]] = {
     "the connector's waiting commands": "select count(*) from accounting_connector.waiting_commands",
     "billing runs": "select count(*) from billing_runs.runs where due or execution in ('queued', 'running')",
     "the billing runs' waiting commands": "select count(*) from billing_runs.waiting_commands",
-    # A mail about dead letters waits for the end of the hour.
+    # A mail that was refused again and again waits for longer.
     "mails": "select count(*) from notifier.deliveries where status = 'queued' and due_at < now() + interval '5 min'",
 }
 
@@ -66,36 +66,49 @@ _ANYTHING: Final = "select what, count from (values {}) as looked (what, count) 
 
 
 async def wait_until_quiet(system: System, *, seconds: float = QUIET_SECONDS_MAX) -> None:
-    """Wait until nothing is under way, twice in a row. Raises AssertionError, with what still is, after a limit."""
+    """Wait until nothing is under way. Raises AssertionError, with what still is, after a limit."""
     end = time.monotonic() + seconds
-    looks = 0
-    while looks < _LOOKS:
+    while True:
         under_way: dict[str, object] = {"servers": "not seen yet"}
         with contextlib.suppress(
             OSError, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError, TimeoutError
         ):
             under_way = await look(system)
-        looks = 0 if under_way else looks + 1
+        if not under_way:
+            return
         assert time.monotonic() < end, f"it is not quiet within {seconds:g} s: {under_way}"
         await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def look(system: System) -> dict[str, object]:
-    """What is still under way, by what it is. Raises what the servers raise while they are away."""
+    """What is still under way, by what it is. Raises what the servers raise while they are away.
+
+    Nothing, if at one instant of the database nothing was under way, and all that the topics hold before and after it
+    was read: between two looks at different instants, a message could always be where neither of them looks.
+    """
     infrastructure = system.infrastructure
     topics = sorted({topic for topics in READS.values() for topic in topics})
     options = broker_options(infrastructure.broker.bootstrap_servers)
     connection: asyncpg.Connection[Any] = await asyncpg.connect(
-        infrastructure.database.administrator_url, timeout=5
+        infrastructure.database.administrator_url, timeout=_ANSWER_SECONDS_MAX
     )
     try:
         found: dict[str, object] = {row["what"]: row["count"] for row in await connection.fetch(_ANYTHING)}
         if not found:
-            ends = await asyncio.wait_for(end_offsets(options, topics), timeout=15)
-            found = await _unread(connection, ends)
+            async with asyncio.timeout(_ANSWER_SECONDS_MAX), reading(options, topics) as consumer:
+                before = await ends_of(consumer, topics)
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    found = {row["what"]: row["count"] for row in await connection.fetch(_ANYTHING)}
+                    found |= await _unread(connection, before)
+                after = await ends_of(consumer, topics)
+            found |= {
+                f"{topic}/{partition} grows": (before[topic, partition], end)
+                for (topic, partition), end in after.items()
+                if end != before[topic, partition]
+            }
         return found
     finally:
-        await connection.close(timeout=5)
+        await connection.close(timeout=_ANSWER_SECONDS_MAX)
 
 
 async def _unread(

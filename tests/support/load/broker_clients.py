@@ -17,7 +17,7 @@ SEND_SECONDS_MAX: Final = 180.0
 BYTES_MAX: Final = 20 * 1024 * 1024
 _REQUEST_MILLISECONDS: Final = 15_000
 _POLL_MILLISECONDS: Final = 200
-_READ_SECONDS_MAX: Final = 60.0
+_READ_SECONDS_MAX: Final = 180.0
 
 OnRecord = Callable[["ConsumerRecord[bytes, bytes]"], Awaitable[None]]
 
@@ -138,8 +138,13 @@ def partitions_of(topics: Sequence[str]) -> list[TopicPartition]:
 
 async def end_offsets(client_options: Mapping[str, Any], topics: Sequence[str]) -> dict[tuple[str, int], int]:
     """The end of every partition of the topics."""
-    async with _reader(client_options, topics) as consumer:
-        ends = await consumer.end_offsets(partitions_of(topics))
+    async with reading(client_options, topics) as consumer:
+        return await ends_of(consumer, topics)
+
+
+async def ends_of(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+    """The same, as this consumer sees it now."""
+    ends = await consumer.end_offsets(partitions_of(topics))
     return {(partition.topic, partition.partition): end for partition, end in ends.items()}
 
 
@@ -156,7 +161,7 @@ async def read_on(
     """Every record that the topics hold now from these offsets on, the first where none is given."""
     found: list[ConsumerRecord[bytes, bytes]] = []
     end = time.monotonic() + _READ_SECONDS_MAX
-    async with _reader(client_options, topics) as consumer:
+    async with reading(client_options, topics) as consumer:
         partitions = partitions_of(topics)
         ends = await consumer.end_offsets(partitions)
         for each in partitions:
@@ -173,9 +178,10 @@ async def read_on(
 
 
 @contextlib.asynccontextmanager
-async def _reader(
+async def reading(
     client_options: Mapping[str, Any], topics: Sequence[str]
 ) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group that has all partitions of the topics."""
     consumer = AIOKafkaConsumer(
         enable_auto_commit=False,
         auto_offset_reset="earliest",

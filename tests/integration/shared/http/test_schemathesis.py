@@ -11,7 +11,7 @@ from unit.shared.http.sample import Issuer, failing_router, free_port, sample_ap
 HOST = "127.0.0.1"
 
 
-async def judge(application: Application, issuer: Issuer, folder: Path) -> tuple[int, str]:
+async def judge(application: Application, issuer: Issuer, folder: Path, *options: str) -> tuple[int, str]:
     """Serve the application and let schemathesis call it; its exit code and what it says."""
     port, stop = free_port(), asyncio.Event()
     serving = asyncio.create_task(serve(application, HOST, port, stop))
@@ -33,6 +33,7 @@ async def judge(application: Application, issuer: Issuer, folder: Path) -> tuple
                 # Not all that is refused is refused by its form: cursors of other lists, keys used before.
                 "--exclude-checks=positive_data_acceptance",
                 "--no-color",
+                *options,
                 cwd=folder,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
@@ -53,7 +54,8 @@ async def test_made_up_requests_are_answered_as_documented(
 
 
 async def test_the_judge_says_no_to_a_server_error(issuer: Issuer, tmp_path: Path) -> None:
-    code, report = await judge(sample_application(issuer, routers=[failing_router()]), issuer, tmp_path)
+    application = sample_application(issuer, routers=[failing_router()])
+    code, report = await judge(application, issuer, tmp_path, "--include-path=/broken")
     assert code == 1
     assert "GET /broken" in report
     assert "Server error" in report
