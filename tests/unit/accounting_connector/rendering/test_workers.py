@@ -122,7 +122,8 @@ async def test_a_document_that_takes_too_long_is_given_up(children: Children) ->
 async def test_a_process_is_replaced_after_its_share_of_lines(
     file_format: FileFormat, children: Children
 ) -> None:
-    lines_max: dict[FileFormat, int] = {"xml": 1_000, "pdf": 1_000} | {file_format: 4}
+    lines_max: dict[FileFormat, int] = {"xml": 1_000, "pdf": 1_000}
+    lines_max[file_format] = 4
     async with RenderingWorkers(1, lines_per_process_max=lines_max) as workers:
         living = []
         for _ in range(4):
