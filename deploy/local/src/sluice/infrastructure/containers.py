@@ -19,6 +19,7 @@ from sluice.infrastructure.broker_client import broker_answers
 from sluice.infrastructure.errors import StartError, UnavailableError
 from sluice.infrastructure.kafka import COMMON_PROPERTIES
 from sluice.infrastructure.ports import preferred_port
+from sluice.infrastructure.postgres import FOR_MANY_WRITES
 
 _KAFKA_IMAGE: Final = "apache/kafka:4.3.1"
 _POSTGRES_IMAGE: Final = "postgres:18"
@@ -154,6 +155,9 @@ class ContainerPostgres(_Container):
             secret.write_text(secrets.token_urlsafe(24), encoding="utf-8")
         self._password = secret.read_text(encoding="utf-8").strip()
         self._container.with_env("POSTGRES_PASSWORD", self._password).with_env("POSTGRES_DB", "sluice")
+        self._container.with_command(
+            ["postgres", *(f"--{name}={value}" for name, value in FOR_MANY_WRITES.items())]
+        )
 
     @property
     def administrator_url(self) -> str:

@@ -22,6 +22,9 @@ from sluice.infrastructure.say import Say
 ADMINISTRATOR: Final = "postgres"
 DATABASE: Final = "sluice"
 START_SECONDS_MAX: Final = 60.0
+FOR_MANY_WRITES: Final[Mapping[str, str]] = {"shared_buffers": "512MB", "max_wal_size": "2GB"}
+"""What PostgreSQL is too modest about by itself: a billing run of 100,000 documents writes some gigabytes."""
+
 FAST_AND_FORGETFUL: Final[Mapping[str, str]] = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -189,6 +192,7 @@ class LocalPostgres:
             "password_encryption": "scram-sha-256",
             "log_min_messages": "warning",
             "max_connections": "200",
+            **FOR_MANY_WRITES,
             **self._settings,
         }
         arguments = [str(self._programs.home / "bin" / "postgres"), "-D", str(data)]
