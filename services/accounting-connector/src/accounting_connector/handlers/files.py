@@ -32,7 +32,7 @@ from shared.database.unit_of_work import Cause, UnitOfWork
 FILES_AT_ONCE: Final = 100
 """Of one transaction: few enough that the files of a run are told of as they come."""
 
-LINES_AT_ONCE: Final = 20_000
+LINES_AT_ONCE: Final = 10_000
 """Lines of documents that a step holds in memory; a single document may have more."""
 
 ATTEMPTS_MAX: Final = 5
