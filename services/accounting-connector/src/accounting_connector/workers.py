@@ -41,7 +41,7 @@ def workers(
             Worker(
                 f"files-{number}",
                 lambda: database.run(lambda work: files.work_files(work, deployment, processes)),
-                idle_seconds=IDLE_SECONDS,
+                idle_seconds=IDLE_SECONDS * FILES_WORKERS,
             )
             for number in range(1, FILES_WORKERS + 1)
         ),
