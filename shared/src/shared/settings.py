@@ -5,7 +5,7 @@ import re
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -151,15 +151,18 @@ def read_settings(settings: type[Settings]) -> Settings:
     try:
         return settings(_secrets_dir=folder)
     except ValidationError as error:
-        for problem in error.errors():
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            if problem["type"] == "missing":
-                sentence = f"The setting {name} is missing."
-            elif name:
-                sentence = f"The setting {name} is wrong: {problem['msg'].removeprefix('Value error, ')}."
-            else:
-                sentence = (
-                    f"The settings do not fit together: {problem['msg'].removeprefix('Value error, ')}."
-                )
-            sys.stderr.write(sentence + "\n")
-        sys.exit(2)
+        end_for(error)
+
+
+def end_for(error: ValidationError) -> NoReturn:
+    """End the process with exit code 2 and a sentence for each wrong or missing setting."""
+    for problem in error.errors():
+        name = "_".join(str(part) for part in problem["loc"]).upper()
+        if problem["type"] == "missing":
+            sentence = f"The setting {name} is missing."
+        elif name:
+            sentence = f"The setting {name} is wrong: {problem['msg'].removeprefix('Value error, ')}."
+        else:
+            sentence = f"The settings do not fit together: {problem['msg'].removeprefix('Value error, ')}."
+        sys.stderr.write(sentence + "\n")
+    sys.exit(2)

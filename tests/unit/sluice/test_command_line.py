@@ -198,6 +198,52 @@ def test_usage_errors_exit_with_2(tmp_path: Path) -> None:
     assert sluice("dead-letters", "show", "release", "first")[0] == 2
 
 
+@pytest.mark.parametrize("command", ["topics", "acls"])
+@pytest.mark.parametrize("content", [b"a host", b"[]", b"{", b"defaults: {}", b"\xff"])
+def test_a_file_that_says_something_else_is_a_failure_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, content: bytes
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    file = tmp_path / "file.yaml"
+    file.write_bytes(content)
+    code, _, complaint = sluice(command, "--file", str(file))
+    assert code == 1
+    assert str(file) in complaint.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "command"),
+    [
+        ("KAFKA_BOOTSTRAP_SERVERS", "::::", "topics"),
+        ("KAFKA_SECURITY_PROTOCOL", "LOUD", "topics"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "nowhere", "acls"),
+    ],
+)
+def test_a_wrong_setting_of_a_command_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, command: str
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    monkeypatch.setenv(name, value)
+    code, _, complaint = sluice(command)
+    assert code == 2
+    assert name in complaint
+
+
+def test_a_database_address_that_is_none_is_a_failure_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "nonsense")
+    code, _, complaint = sluice("migrate")
+    assert code == 1
+    assert "DSN" in complaint
+
+
+def test_what_is_to_be_kept_has_a_place_before_anything_is_started(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert sluice("demo", "--keep", str(tmp_path / "file"))[0] == 1
+    assert sluice("bench", "--only", "P7", "--write", str(tmp_path / "missing" / "report.md"))[0] == 2
+
+
 @pytest.mark.parametrize(
     ("options", "address"),
     [

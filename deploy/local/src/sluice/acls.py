@@ -20,7 +20,7 @@ _ALLOW: Final = 3
 
 
 class AclError(RuntimeError):
-    """The broker has refused an access control list entry."""
+    """The broker has refused an access control list entry, or a file does not hold any."""
 
 
 class Resource(IntEnum):
@@ -65,13 +65,16 @@ class Acl:
 
 
 def read_acls(path: Path = ACLS_FILE) -> list[Acl]:
-    """The entries of the file. Raises KeyError if it does not have the expected form."""
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return [
-        acl
-        for service, allowed in content["services"].items()
-        for acl in _acls_of(service, content["principals"][service], allowed)
-    ]
+    """The entries of the file. Raises AclError if it does not have the expected form, OSError if it cannot be read."""
+    try:
+        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return [
+            acl
+            for service, allowed in content["services"].items()
+            for acl in _acls_of(service, content["principals"][service], allowed)
+        ]
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise AclError(f"{path} does not say who may do what as deploy/acls.yaml does") from error
 
 
 def _acls_of(service: str, principal: str, allowed: Mapping[str, Sequence[str]]) -> Iterator[Acl]:

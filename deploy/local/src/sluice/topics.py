@@ -16,7 +16,7 @@ _REQUEST_MILLISECONDS_MAX: Final = 60_000
 
 
 class TopicError(RuntimeError):
-    """A topic could not be made."""
+    """A topic could not be made, or a file does not say which ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +29,21 @@ class Topic:
 
 
 def read_topics(path: Path = TOPICS_FILE) -> list[Topic]:
-    """The topics of the file. Raises KeyError or ValueError if it does not have the expected form."""
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    defaults = content["defaults"]
-    kinds: dict[str, dict[str, Any]] = {"stream": {}, **content["kinds"]}
-    return [
-        Topic(
-            name=name,
-            partitions=int(defaults["partitions"]),
-            settings={key: str(value) for key, value in (defaults["settings"] | kinds[kind]).items()},
-        )
-        for name, kind in content["topics"].items()
-    ]
+    """The topics of the file. Raises TopicError if it does not have the expected form, OSError if it cannot be read."""
+    try:
+        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        defaults = content["defaults"]
+        kinds: dict[str, dict[str, Any]] = {"stream": {}, **content["kinds"]}
+        return [
+            Topic(
+                name=name,
+                partitions=int(defaults["partitions"]),
+                settings={key: str(value) for key, value in (defaults["settings"] | kinds[kind]).items()},
+            )
+            for name, kind in content["topics"].items()
+        ]
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise TopicError(f"{path} does not describe topics as deploy/topics.yaml does") from error
 
 
 def prefixed(topics: Sequence[Topic], prefix: str) -> list[Topic]:

@@ -19,7 +19,10 @@ def acls(
     as_json: JsonOption = False,
 ) -> None:
     """Allow each service its topics and groups at KAFKA_BOOTSTRAP_SERVERS, whose broker needs an authorizer."""
-    wanted = read_acls(file)
+    try:
+        wanted = read_acls(file)
+    except (AclError, OSError) as error:
+        fail(str(error))
     servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if not dry_run:
         if not servers:

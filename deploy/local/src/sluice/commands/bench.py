@@ -37,6 +37,8 @@ def bench(
     unknown = [code for code in codes if code not in CODES]
     if unknown:
         fail(f"{', '.join(unknown)}: there are {', '.join(CODES)}", EXIT_USAGE)
+    if write is not None and not write.absolute().parent.is_dir():
+        fail(f"{write} cannot be written: there is no such folder", EXIT_USAGE)
     machine = describe_machine()
     try:
         results = run_benchmarks(codes, events, say)

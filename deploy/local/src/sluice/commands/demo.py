@@ -39,7 +39,13 @@ _FILE_WIDTH: Final = 200
 
 def demo(
     events: Annotated[
-        int, typer.Option("--events", min=EVENTS_MIN, max=_EVENTS_MAX, help="How many billing events.")
+        int,
+        typer.Option(
+            "--events",
+            min=1,
+            max=_EVENTS_MAX,
+            help=f"How many billing events; never fewer than {EVENTS_MIN}.",
+        ),
     ] = _EVENTS,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same feed.")] = 1,
     data: Annotated[
@@ -55,6 +61,10 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole system, feed it, do the main job, and report; exit code 0 only if the books balance."""
+    if events < EVENTS_MIN:
+        say(f"what is shown needs {EVENTS_MIN} billing events; so many are made")
+        events = EVENTS_MIN
+    _make_folder(keep)
     feed = make_feed(events, seed)
     batch_size = min(_BATCH_SIZE_MAX, max(_BATCH_SIZE_MIN, events // _CHUNKS))
     system = _take(data, batch_size)
@@ -81,6 +91,15 @@ def demo(
         show(report, _console())
     if not report["ok"]:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _make_folder(keep: Path | None) -> None:
+    """Before anything is started: what is to be kept has a place."""
+    try:
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"{keep} cannot be used: {error.strerror}")
 
 
 def _take(data: Path | None, batch_size: int) -> System:

@@ -38,7 +38,14 @@ def migrate(
         given = {} if passwords is None else _passwords_in(passwords)
         url = _administrator_url() or str(state_of(data).summary()["database_url"])
         applied = run_blocking(migrate_services(url, given))
-    except (StateError, MigrationError, asyncpg.PostgresError, OSError) as error:
+    except (
+        StateError,
+        MigrationError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        OSError,
+        ValueError,
+    ) as error:
         fail(str(error))
     if as_json:
         answer_json({"applied": applied})
