@@ -8,7 +8,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from typer.testing import CliRunner
 
 from sluice.broker_options import broker_options
-from sluice.dead_letters import DeadLetter, DeadLetterError, Place, read_dead_letters, replay
+from sluice.dead_letters import (
+    DeadLetter,
+    DeadLetterError,
+    Place,
+    read_dead_letters,
+    read_dead_letters_at,
+    replay,
+)
 from sluice.infrastructure.choose import Broker
 from sluice.main import app
 from sluice.topics import Topic, make_topics
@@ -71,6 +78,20 @@ async def test_a_mended_value_goes_with_the_letters_own_key_and_headers(
     letters = await read_dead_letters(options, service, letters_max=10)
     await replay(options, letters, value=b"{}")
     assert await received(kafka_server, origin, 1) == [(b"P-1", b"{}", OWN_HEADERS)]
+
+
+async def test_letters_are_read_at_their_places(kafka_server: Broker, topics: Topics, service: str) -> None:
+    origin = topics.new("origin")
+    for number in range(4):
+        await put_dead_letter(kafka_server, service, origin, key=b"same partition", value=b"%d" % number)
+    options = broker_options(kafka_server.bootstrap_servers)
+    letters = await read_dead_letters(options, service, letters_max=10)
+    asked = [letters[2].place, letters[0].place]
+    assert await read_dead_letters_at(options, service, asked) == [letters[2], letters[0]]
+    partition = letters[0].place.partition
+    for place in (Place(partition, 4), Place(1 - partition, 0), Place(2, 0)):
+        with pytest.raises(DeadLetterError, match=str(place)):
+            await read_dead_letters_at(options, service, [letters[0].place, place])
 
 
 async def test_an_empty_topic_has_no_letters(kafka_server: Broker, service: str) -> None:

@@ -1,7 +1,8 @@
 """Dead letters: read from a service's topic of them, and sent again to where they came from (domain.md section 7)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -96,7 +97,53 @@ async def read_dead_letters(
     client_options: Mapping[str, Any], service: str, *, letters_max: int
 ) -> list[DeadLetter]:
     """The service's newest dead letters, at most `letters_max` of each partition, the oldest first."""
+    async with _reader(client_options, dead_letters_topic(service)) as reader:
+        for partition, end in reader.ends.items():
+            reader.consumer.seek(partition, max(reader.begins[partition], end - letters_max))
+        letters = await _read_to(reader.consumer, reader.ends)
+    return sorted(
+        letters, key=lambda letter: (letter.why.get("time", ""), letter.place.partition, letter.place.offset)
+    )
+
+
+async def read_dead_letters_at(
+    client_options: Mapping[str, Any], service: str, places: Sequence[Place]
+) -> list[DeadLetter]:
+    """The service's dead letters at these places, in this order, however many others there are.
+
+    Raises DeadLetterError if there is none at one of them.
+    """
     topic = dead_letters_topic(service)
+    async with _reader(client_options, topic) as reader:
+        found = [await reader.read(TopicPartition(topic, place.partition), place.offset) for place in places]
+    missing = [str(place) for place, record in zip(places, found, strict=True) if record is None]
+    if missing:
+        raise DeadLetterError(f"{service} has no dead letter at {', '.join(missing)}")
+    return [_letter(record) for record in found if record is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """A consumer of a whole topic, with the first offset that each partition holds and the one after its last."""
+
+    consumer: AIOKafkaConsumer
+    begins: Mapping[TopicPartition, int]
+    ends: Mapping[TopicPartition, int]
+
+    async def read(self, partition: TopicPartition, offset: int) -> "ConsumerRecord[bytes, bytes] | None":
+        """The record there, or None."""
+        if not self.begins.get(partition, 0) <= offset < self.ends.get(partition, 0):
+            return None
+        self.consumer.seek(partition, offset)
+        for _ in range(_EMPTY_POLLS_MAX):
+            records = await self.consumer.getmany(partition, timeout_ms=_POLL_MILLISECONDS, max_records=1)
+            for record in records.get(partition, []):
+                return record if record.offset == offset else None
+        return None
+
+
+@asynccontextmanager
+async def _reader(client_options: Mapping[str, Any], topic: str) -> AsyncIterator[_Reader]:
     await _require(client_options, topic)
     # Without a group the consumer takes all partitions of its topic, and nobody's offsets are touched.
     consumer = AIOKafkaConsumer(
@@ -111,14 +158,9 @@ async def read_dead_letters(
         partitions = sorted(consumer.assignment())
         ends = await consumer.end_offsets(partitions)
         begins = await consumer.beginning_offsets(partitions)
-        for partition in partitions:
-            consumer.seek(partition, max(begins[partition], ends[partition] - letters_max))
-        letters = await _read_to(consumer, ends)
+        yield _Reader(consumer, begins, ends)
     finally:
         await consumer.stop()
-    return sorted(
-        letters, key=lambda letter: (letter.why.get("time", ""), letter.place.partition, letter.place.offset)
-    )
 
 
 async def _require(client_options: Mapping[str, Any], topic: str) -> None:

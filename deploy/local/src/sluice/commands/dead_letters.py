@@ -10,7 +10,14 @@ from aiokafka.errors import KafkaError
 from sluice.broker_options import broker_options
 from sluice.client import DataOption
 from sluice.console import EXIT_USAGE, JsonOption, answer_json, answer_table, answer_text, fail, say
-from sluice.dead_letters import DeadLetter, DeadLetterError, Place, read_dead_letters, replay
+from sluice.dead_letters import (
+    DeadLetter,
+    DeadLetterError,
+    Place,
+    read_dead_letters,
+    read_dead_letters_at,
+    replay,
+)
 from sluice.infrastructure.blocking import run_blocking
 from sluice.services import SERVICES, service_named
 from sluice.state import StateError, state_of
@@ -106,22 +113,26 @@ def _chosen(service: str, places: list[str], data: Path | None) -> list[DeadLett
         wanted = [Place.parse(place) for place in places]
     except ValueError as error:
         fail(str(error), EXIT_USAGE)
-    found = {letter.place: letter for letter in _read(service, data, limit=100_000)}
-    missing = [str(place) for place in wanted if place not in found]
-    if missing:
-        fail(f"{service} has no dead letter at {', '.join(missing)}")
-    return [found[place] for place in wanted]
+    known = _known(service)
+    try:
+        return run_blocking(read_dead_letters_at(_broker(data), known, wanted))
+    except (DeadLetterError, KafkaError, StateError, OSError) as error:
+        fail(str(error) or repr(error))
 
 
 def _read(service: str, data: Path | None, limit: int) -> list[DeadLetter]:
+    known = _known(service)
     try:
-        known = service_named(service)
-    except ValueError as error:
-        fail(str(error), EXIT_USAGE)
-    try:
-        return run_blocking(read_dead_letters(_broker(data), known.name, letters_max=limit))
+        return run_blocking(read_dead_letters(_broker(data), known, letters_max=limit))
     except (DeadLetterError, KafkaError, StateError, OSError) as error:
         fail(str(error) or repr(error))
+
+
+def _known(service: str) -> str:
+    try:
+        return service_named(service).name
+    except ValueError as error:
+        fail(str(error), EXIT_USAGE)
 
 
 def _broker(data: Path | None) -> dict[str, Any]:
