@@ -131,6 +131,34 @@ async def test_token_names_the_projects_that_may_be_released(api: Api) -> None:
     assert [reason["code"] for reason in failure["reasons"]] == ["not_permitted"]
 
 
+@pytest.mark.parametrize(
+    ("method", "act", "body"),
+    [
+        ("POST", "/revert", {}),
+        ("POST", "/hold", {"on_hold": True}),
+        ("POST", "/recalculate", None),
+        ("PATCH", "", {"auto_pass_to_accounting": True}),
+    ],
+)
+async def test_token_names_the_projects_whose_events_may_be_changed(
+    api: Api, method: str, act: str, body: dict[str, Any] | None
+) -> None:
+    await known(
+        api, project(), worth("BE-1", "1.00"), project("P-2"), worth("BE-2", "1.00", project_id="P-2")
+    )
+    async with api.client(projects=["P-2"]) as client:
+        await client.post("/billing-events/BE-2/release", json={})
+        before = (await client.get("/billing-events/BE-1")).json()
+        refused = await client.request(method, f"/billing-events/BE-1{act}", json=body)
+        allowed = await client.request(method, f"/billing-events/BE-2{act}", json=body)
+        unknown = await client.request(method, f"/billing-events/BE-404{act}", json=body)
+        assert (await client.get("/billing-events/BE-1")).json() == before
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_permitted")
+    assert "support@example.com" in refused.json()["reasons"][0]["message"]
+    assert allowed.json().get("code") != "not_permitted"
+    assert unknown.status_code == 404
+
+
 async def test_large_quick_action_becomes_a_job(store: Database, issuer: Issuer) -> None:
     api = Api(store, issuer, release_batch_size=2)
     await known(api, project(), worth("BE-1", "1.00", "1.00", "1.00"))

@@ -76,7 +76,7 @@ def make_token(
 ) -> str:
     """A signed token (JWT) with the claims iss, aud, sub, scope, iat and exp; email and projects where given.
 
-    `projects` limits what the user may see and change to these project ids; without it there is no such limit.
+    `projects` limits to these project ids whose billing events the user may release and change; all may be seen.
     """
     now = datetime.now(UTC)
     claims: dict[str, Any] = {

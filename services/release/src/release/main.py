@@ -34,7 +34,7 @@ def compose(settings: Settings) -> Compose:
             lines=[psa_line(source), commands.line(), accounting_line()],
             routers=[
                 reading_router(database),
-                changing_router(database, source),
+                changing_router(database, source, settings.release),
                 batches_router(database),
                 release_router(database, settings.release),
                 jobs_router(

@@ -26,8 +26,8 @@ class InvalidTokenError(Exception):
 class Principal:
     """Who makes a request: the token's subject, mail address and scopes.
 
-    `projects` is the optional claim of that name: the only projects whose events may be released (domain.md
-    section 2, `not_permitted`); None where the token does not restrict them.
+    `projects` is the optional claim of that name: the only projects whose events may be released or changed
+    (domain.md section 2, `not_permitted`); None where the token does not restrict them.
     """
 
     user_id: str

@@ -8,6 +8,8 @@ from pydantic import JsonValue
 
 from release.domain.fills import Fill
 from release.domain.reasons import Reason
+from release.domain.refusals import not_permitted
+from release.domain.settings import ReleaseSettings
 from release.domain.sources import CompanySource
 from release.domain.stages import Stage
 from release.facts import billing_event_body, format_instant, reason_bodies
@@ -55,6 +57,19 @@ def refused(billing_event_id: str, reasons: list[Reason]) -> Problem:
 def event_not_found(billing_event_id: str) -> Problem:
     """404: there is no such billing event."""
     return not_found(f"There is no billing event {billing_event_id}.")
+
+
+async def require_permitted(
+    work: UnitOfWork, principal: Principal, billing_event_id: str, support_contact: str
+) -> None:
+    """Raise Problem `not_permitted` where the token's projects do not list the event's, 404 where there is none."""
+    if principal.projects is None:
+        return
+    stored = (await load_events(work.connection, [billing_event_id])).get(billing_event_id)
+    if stored is None:
+        raise event_not_found(billing_event_id)
+    if stored.event.project_id not in principal.projects:
+        raise refused(billing_event_id, [not_permitted(stored.event.project_id, support_contact)])
 
 
 def reading_router(database: Database) -> APIRouter:
@@ -107,12 +122,15 @@ def reading_router(database: Database) -> APIRouter:
     return router
 
 
-def changing_router(database: Database, company_source: CompanySource) -> APIRouter:
+def changing_router(
+    database: Database, company_source: CompanySource, settings: ReleaseSettings
+) -> APIRouter:
     """The calls that fill, hold and recalculate."""
     router = APIRouter(tags=["billing events"])
 
     async def change(request: Request, principal: Principal, billing_event_id: str, what: Any) -> Response:
         async def action(work: UnitOfWork) -> Answer:
+            await require_permitted(work, principal, billing_event_id, settings.support_contact)
             wanted = Change(billing_event_id, what, Cause.begun_here(new_id()), starter_of(principal))
             (outcome,) = await change_by_hand(work, [wanted], company_source, tells_refusals=False)
             if outcome.stored is None:

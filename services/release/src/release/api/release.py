@@ -6,7 +6,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import JsonValue
 
-from release.api.billing_events import EventId, MayRead, MayRelease, event_not_found, starter_of
+from release.api.billing_events import (
+    EventId,
+    MayRead,
+    MayRelease,
+    event_not_found,
+    require_permitted,
+    starter_of,
+)
 from release.domain.reasons import Reason
 from release.domain.release import Outcome, Refused
 from release.domain.revert import RevertPlan
@@ -94,6 +101,7 @@ def release_router(database: Database, settings: ReleaseSettings) -> APIRouter:
         ask = RevertAsk(billing_event_id, cascade, starter_of(principal), cause)
 
         async def action(work: UnitOfWork) -> Answer:
+            await require_permitted(work, principal, billing_event_id, settings.support_contact)
             plan = await start_revert(work, ask)
             if isinstance(plan, RevertPlan):
                 return Answer(202, _plan_body(billing_event_id, plan))

@@ -60,14 +60,7 @@ def refusals_beside_caps(
     if event.on_hold or cap.on_hold:
         reasons.append(_on_hold(event, cap))
     if request.permitted_projects is not None and event.project_id not in request.permitted_projects:
-        reasons.append(
-            Reason(
-                "not_permitted",
-                f"You may not release billing events of project {event.project_id}; "
-                f"please ask {settings.support_contact}.",
-                {"project_id": event.project_id, "support_contact": settings.support_contact},
-            )
-        )
+        reasons.append(not_permitted(event.project_id, settings.support_contact))
     behind = items_out_of_sync(event.items, record_versions)
     if behind:
         item_ids = [item.item_id for item in behind]
@@ -83,6 +76,15 @@ def refusals_beside_caps(
         _missing(event, name) for name in missing_fields(event) if name not in settings.optional_on_release
     )
     return tuple(reasons)
+
+
+def not_permitted(project_id: str, support_contact: str) -> Reason:
+    """The token's projects do not list the event's: nothing of it may be changed."""
+    return Reason(
+        "not_permitted",
+        f"You may not release or change billing events of project {project_id}; please ask {support_contact}.",
+        {"project_id": project_id, "support_contact": support_contact},
+    )
 
 
 def incomplete(event: BillingEvent) -> Reason:
