@@ -4,9 +4,10 @@ What they publish is carried from their outboxes to their lines, and their backg
 whole flows run in one process, without Kafka and without waiting.
 """
 
+import asyncio
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
@@ -18,7 +19,7 @@ from shared.http.application import Application
 from shared.http.health import HealthRegistry
 from shared.http.signing_keys import SigningKeys
 from shared.http.tokens import TokenVerifier
-from shared.messaging.batches import BatchProcessor
+from shared.messaging.batches import BatchNotTakenError, BatchProcessor
 from shared.messaging.relay import headers_of
 from shared.service import Parts, make_application
 from shared.settings import ServiceSettings
@@ -35,6 +36,7 @@ SCOPES: Final = (
 )
 ROUNDS_MAX: Final = 500
 ROWS_MAX: Final = 1_000
+TAKES_MAX: Final = 20
 
 _TAKE: Final = """
 with oldest as (select seq from outbox order by seq limit $1),
@@ -81,6 +83,17 @@ class ComposedService:
                 if records.get(topic):
                     await processor.take(records[topic])
 
+    async def take_side_by_side(self, records: Mapping[str, list[Record]]) -> None:
+        """The same with all lines at once; a batch that is not taken now comes again, as Kafka would deliver it."""
+        await asyncio.gather(
+            *(
+                _until_taken(processor, records[topic])
+                for line, processor in self._processors
+                for topic in line.topics
+                if records.get(topic)
+            )
+        )
+
     async def work(self) -> bool:
         """One step of each worker; whether there may be more."""
         more = [await worker.step() for worker in self.parts.workers]
@@ -97,6 +110,15 @@ class ComposedService:
         await self.database.close()
 
 
+async def _until_taken(processor: BatchProcessor, records: list[Record]) -> None:
+    for _ in range(TAKES_MAX):
+        try:
+            return await processor.take(records)
+        except BatchNotTakenError:
+            continue
+    raise AssertionError("a batch is not taken")
+
+
 @dataclass
 class ComposedSystem:
     """The four services and who signs their tokens.
@@ -110,6 +132,7 @@ class ComposedSystem:
     published: list[Published] = field(default_factory=list)
     lengths: Counter[str] = field(default_factory=Counter)
     claims: dict[str, Any] = field(default_factory=dict)
+    _round_is_over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def client(self, service: str, scopes: str = SCOPES, **claims: Any) -> httpx.AsyncClient:
         """A client of a service with a token of these scopes and claims."""
@@ -124,12 +147,43 @@ class ComposedSystem:
         await self._deliver(records)
         await self.settle()
 
-    async def _deliver(self, records: Iterable[Record]) -> None:
+    async def race(self, *acts: Awaitable[Any]) -> None:
+        """What several do at once, and all that follows from it, to its end.
+
+        Meanwhile every line takes its records and every worker does its steps, side by side: their transactions meet
+        in the database in whatever order they get there.
+        """
+        acting = asyncio.gather(*acts)
+        quiet = 0
+        for _ in range(ROUNDS_MAX):
+            workers = [worker for service in self.services.values() for worker in service.parts.workers]
+            moved = await asyncio.gather(
+                self._carry(side_by_side=True), *(worker.step() for worker in workers)
+            )
+            self._round_is_over.set()
+            self._round_is_over = asyncio.Event()
+            quiet = 0 if any(moved) or not acting.done() else quiet + 1
+            if quiet == 2:
+                await acting
+                return
+        acting.cancel()
+        raise AssertionError("the services do not come to rest")
+
+    async def rounds(self, number: int) -> None:
+        """Wait, within a race, until everybody has had so many turns."""
+        for _ in range(number):
+            await self._round_is_over.wait()
+
+    async def _deliver(self, records: Iterable[Record], *, side_by_side: bool = False) -> None:
         by_topic: dict[str, list[Record]] = defaultdict(list)
         for record in records:
             placed = replace(record, offset=self.lengths[record.topic])
             self.lengths[record.topic] += 1
             by_topic[record.topic].append(placed)
+        if side_by_side:
+            services = self.services.values()
+            await asyncio.gather(*(service.take_side_by_side(by_topic) for service in services))
+            return
         for service in self.services.values():
             await service.take(by_topic)
 
@@ -149,7 +203,7 @@ class ComposedSystem:
         """The bodies of the messages of these types, in order."""
         return [each.body for each in self.published if each.type in types]
 
-    async def _carry(self) -> bool:
+    async def _carry(self, *, side_by_side: bool = False) -> bool:
         records: list[Record] = []
         for service in self.services.values():
             for row in await service.taken_from_outbox():
@@ -158,7 +212,7 @@ class ComposedSystem:
                 records.append(record)
                 body = json.loads(row["payload"]) if row["headers"] is None else row["payload"]
                 self.published.append(Published(record.topic, row["type"], body))
-        await self._deliver(records)
+        await self._deliver(records, side_by_side=side_by_side)
         return bool(records)
 
     async def close(self) -> None:

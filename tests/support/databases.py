@@ -34,20 +34,24 @@ class Databases:
 
     def fresh(self, service: str) -> FreshDatabase:
         """A new database in which only this service's schema is migrated."""
-        if service not in self._templates:
-            self._templates[service] = self._make_template(service, (service_named(service),))
-        name = f"test_{secrets.token_hex(6)}"
-        self._execute(f'create database "{name}" template "{self._templates[service]}"')
-        return self._seen_by(service_named(service), name)
+        wanted = service_named(service)
+        return self._seen_by(wanted, self._copied(service, (wanted,)))
 
     def shared_by_all(self) -> dict[str, FreshDatabase]:
         """A new database with the schemas of all services, as each of them sees it."""
-        name = self._make_template("all", SERVICES)
+        name = self._copied("all", SERVICES)
         return {service.name: self._seen_by(service, name) for service in SERVICES}
 
     def drop(self, database: FreshDatabase) -> None:
         """Take it away, whoever is still connected."""
         self._execute(f'drop database if exists "{database.name}" with (force)')
+
+    def _copied(self, what: str, services: tuple[LocalService, ...]) -> str:
+        if what not in self._templates:
+            self._templates[what] = self._make_template(what, services)
+        name = f"test_{secrets.token_hex(6)}"
+        self._execute(f'create database "{name}" template "{self._templates[what]}"')
+        return name
 
     def _make_template(self, what: str, services: tuple[LocalService, ...]) -> str:
         name = f"template_{what.replace('-', '_')}_{secrets.token_hex(4)}"

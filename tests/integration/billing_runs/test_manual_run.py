@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from billing_runs.handlers.steps import lines
 from integration.billing_runs.driver import (
     Connector,
     Record,
@@ -168,6 +169,39 @@ async def test_a_killed_run_goes_on_in_another_process_at_any_point(
         assert await Runs(store, connector).state() == (reached, "idle")
 
     assert connector.numbers == 3
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_run_that_dies_between_its_claims_asks_for_what_is_left(
+    store: Database, connector: Connector, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """Also where the step has failed by then: what is claimed is not asked for again, what has no answer is."""
+    monkeypatch.setattr(lines, "MESSAGE_IDS_MAX", 2)
+    monkeypatch.setattr(lines, "PARTS_PER_CHUNK", 1)
+    ids = [f"BE-{number}" for number in range(5)]
+    runs = Runs(store, connector)
+    await runs.know(*(event(each) for each in ids))
+    await runs.command(create(), command("process"))
+    while not (asked := await runs.take_published("accounting.")):
+        await runs.chunk()
+    await runs.accounting_facts(*connector.answer(asked))
+    runs = Runs(store, connector)
+    if fails:
+        await runs.chunk()
+        unanswered = await runs.take_published("accounting.")
+        assert [each.body["billing_event_ids"] for each in unanswered] == [["BE-2", "BE-3"]]
+        await runs.fail_step("R-1")
+        await runs.command(command("process"))
+    asked = []
+    while await runs.chunk():
+        asked += await runs.take_published("accounting.")
+
+    assert [each.body["billing_event_ids"] for each in asked] == [["BE-2", "BE-3"], ["BE-4"]]
+    await runs.accounting_facts(*connector.answer(asked))
+    await runs.settle()
+    assert await runs.state() == ("invoice_lines_created", "idle")
+    assert await runs.fates() == dict.fromkeys(ids, "draft")
+    await runs.check_books()
 
 
 async def test_what_is_not_passed_is_listed_and_let_go(runs: Runs, connector: Connector) -> None:
