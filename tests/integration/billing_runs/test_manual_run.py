@@ -2,6 +2,7 @@
 
 import random
 
+import httpx
 import pytest
 
 from billing_runs.handlers.steps import lines
@@ -204,8 +205,10 @@ async def test_a_run_that_dies_between_its_claims_asks_for_what_is_left(
     await runs.check_books()
 
 
-async def test_what_is_not_passed_is_listed_and_let_go(runs: Runs, connector: Connector) -> None:
-    await runs.know(event("BE-1"), event("BE-2"), event("BE-3"))
+async def test_what_is_not_passed_is_listed_and_let_go(
+    runs: Runs, connector: Connector, client: httpx.AsyncClient
+) -> None:
+    await runs.know(event("BE-1"), event("BE-2"), event("BE-3", account_id="A-2"))
     connector.not_passed |= {"BE-2": "below_threshold", "BE-3": "mapping_failed"}
     await runs.command(create(), command("process"))
     await runs.settle()
@@ -216,6 +219,11 @@ async def test_what_is_not_passed_is_listed_and_let_go(runs: Runs, connector: Co
     assert await runs.fates() == {"BE-1": "draft", "BE-2": "below_threshold", "BE-3": "failed"}
     assert connector.claims == {"BE-1": "R-1"}
     assert ("account A-1: below_threshold: too small", "BE-2") in await runs.log()
+    figures = (await client.get("/billing-runs/R-1/statistics")).json()
+    assert figures["accounts_not_invoiced"] == [
+        {"account_id": "A-1", "events": 1, "code": "below_threshold", "message": "too small"},
+        {"account_id": "A-2", "events": 1, "code": "mapping_failed", "message": "too small"},
+    ]
     await runs.check_books()
 
 

@@ -115,6 +115,8 @@ def _show_figures(figures: dict[str, Any]) -> None:
         f"{figures['projects']} projects; {_in_words(figures['amounts'])}"
     )
     answer_table(["state", "currency", "events", "amount"], figures["events_by_state"])
+    if figures["accounts_not_invoiced"]:
+        answer_table(["account_id", "events", "code", "message"], figures["accounts_not_invoiced"])
     groups = [{**each, "total_net": _in_words(each["total_net"])} for each in figures["documents"]["groups"]]
     answer_table(["review", "kind", "status", "documents", "total_net"], groups)
 

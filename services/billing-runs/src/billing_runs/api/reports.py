@@ -49,7 +49,7 @@ def reports_router(database: Database, *, zero_amounts: bool) -> APIRouter:
     async def statistics(principal: Reads, run_id: Id) -> dict[str, Any]:
         run = await read_run(database.pool, run_id)
         figures = await statistics_of(database.pool, run, zero_amounts=zero_amounts)
-        return statistics_shape(figures.before, figures.after, figures.fates, preview=figures.is_preview)
+        return statistics_shape(figures)
 
     @router.get("/billing-events", summary="Billing events of the run, and what became of them")
     async def events(

@@ -1,15 +1,15 @@
 """How runs, executions, events and documents look in answers (contract.md section 2, Shapes)."""
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Any
 
 from billing_runs.domain.executions import Execution, LogLine, global_status, indicators
 from billing_runs.domain.lifecycle import available_actions
 from billing_runs.domain.review import ReviewAction, available_review_actions
 from billing_runs.domain.rules import Rule
-from billing_runs.domain.statistics import AmountByCurrency, PostInvoicingReport, PreInvoicingReport, Top
+from billing_runs.domain.statistics import AmountByCurrency, PostInvoicingReport, Top
 from billing_runs.facts import format_instant
+from billing_runs.handlers.statistics import RunStatistics
 from billing_runs.store.executions import StoredExecution
 from billing_runs.store.run_documents import StoredDocument, finding_bodies
 from billing_runs.store.run_events import RunEvent
@@ -155,16 +155,11 @@ def rule_shape(rule: Rule) -> dict[str, Any]:
     }
 
 
-def statistics_shape(
-    before: PreInvoicingReport,
-    after: PostInvoicingReport,
-    fates: Iterable[tuple[str, str | None, int, Decimal]],
-    *,
-    preview: bool,
-) -> dict[str, Any]:
-    """The figures of a run, before and after invoicing, and its events by what became of them."""
+def statistics_shape(figures: RunStatistics) -> dict[str, Any]:
+    """The figures of a run, before and after invoicing, its events by what became of them, and whom it left out."""
+    before, after = figures.before, figures.after
     return {
-        "preview": preview,
+        "preview": figures.is_preview,
         "accounts": before.accounts,
         "projects": before.projects,
         "events": before.events,
@@ -197,7 +192,11 @@ def statistics_shape(
                 "events": events,
                 "amount": format_amount(amount, currency) if currency is not None else None,
             }
-            for state, currency, events, amount in fates
+            for state, currency, events, amount in figures.fates
+        ],
+        "accounts_not_invoiced": [
+            {"account_id": each.account_id, "events": each.events, "code": each.code, "message": each.message}
+            for each in figures.left
         ],
     }
 

@@ -13,6 +13,7 @@ from billing_runs.domain.statistics import (
 )
 from billing_runs.handlers.selection import select_all
 from billing_runs.store import figures, run_documents, run_events
+from billing_runs.store.accounts_left import AccountLeft, accounts_left
 from billing_runs.store.connection import Reader
 from billing_runs.store.run_events import ids_of
 from billing_runs.store.runs import StoredRun
@@ -22,12 +23,13 @@ _LINES_ARE_NOT_COMPLETE: Final = frozenset({Status.NEW, Status.CREATING_INVOICE_
 
 @dataclass(frozen=True, slots=True)
 class RunStatistics:
-    """The reports before and after invoicing, and the events by state and currency (count, amount)."""
+    """The reports before and after invoicing, the events by state and currency (count, amount), the accounts left."""
 
     is_preview: bool
     before: PreInvoicingReport
     after: PostInvoicingReport
     fates: list[tuple[str, str | None, int, Decimal]]
+    left: list[AccountLeft]
 
 
 async def statistics_of(connection: Reader, run: StoredRun, *, zero_amounts: bool) -> RunStatistics:
@@ -45,4 +47,5 @@ async def statistics_of(connection: Reader, run: StoredRun, *, zero_amounts: boo
         before=pre_invoicing_report(items, events=events),
         after=post_invoicing_report(await run_documents.counted_documents(connection, run.run_id)),
         fates=await run_events.fates_of(connection, run.run_id),
+        left=await accounts_left(connection, run.run_id),
     )
