@@ -51,6 +51,19 @@ async def test_a_document_that_is_moved_meanwhile_is_still_an_answer_to_the_step
     assert await _files(client, "R-1.quarantine") == {"D-BE-1": "ready"}
 
 
+async def test_a_cancelled_document_gets_no_file(runs: Runs, client: httpx.AsyncClient) -> None:
+    await _drafts(runs)
+    select = {"document_ids": ["D-BE-1"]}
+    await runs.command(review("cancel", select=select, billing_events="reopen"))
+    await runs.settle()
+
+    await runs.command(command("render", **XML))
+    await runs.settle()
+
+    assert await runs.state() == ("draft_invoices", "idle")
+    assert await _files(client) == {"D-BE-1": "none", "D-BE-2": "ready"}
+
+
 async def test_a_document_that_is_numbered_while_its_file_is_made_gets_a_current_file(
     runs: Runs, connector: Connector, client: httpx.AsyncClient
 ) -> None:
