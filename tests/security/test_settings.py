@@ -58,7 +58,7 @@ WRONG_IN_ONE: Final[dict[str, dict[str, str]]] = {
         "PAYMENT_DAYS": "-1",
         "PROCESS_RUN_DAYS": "0",
     },
-    "billing_runs": {},
+    "billing_runs": {"ZERO_AMOUNT_POLICY": "shrug"},
     "notifier": {
         "SMTP_URL": f"ftp://user:{SECRET}@mail",
         "MAIL_FROM": "nobody",
