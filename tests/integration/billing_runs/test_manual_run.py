@@ -205,6 +205,31 @@ async def test_a_run_that_dies_between_its_claims_asks_for_what_is_left(
     await runs.check_books()
 
 
+@pytest.mark.parametrize("late", ["accounting.document.drafted.v1", "accounting.billing-event.not-passed.v1"])
+async def test_drafts_are_complete_when_all_that_the_process_run_counts_has_come(
+    runs: Runs, connector: Connector, late: str
+) -> None:
+    """Facts with different keys may overtake each other: the end of the process run may come first."""
+    await runs.know(event("BE-1"), event("BE-2"))
+    connector.not_passed["BE-2"] = "below_threshold"
+    await runs.command(create(), command("process"))
+    await runs.settle()
+    await runs.command(command("process"))
+    await runs.work()
+    answers = connector.answer(await runs.take_published("accounting."))
+    types = {id(each): dict(each.headers)["ce_type"].decode() for each in answers}
+    await runs.accounting_facts(*(each for each in answers if types[id(each)] != late))
+    await runs.work()
+    assert await runs.state() == ("creating_invoices", "running")
+
+    await runs.accounting_facts(*(each for each in answers if types[id(each)] == late))
+    await runs.settle()
+
+    assert await runs.state() == ("draft_invoices", "idle")
+    assert await runs.fates() == {"BE-1": "draft", "BE-2": "below_threshold"}
+    await runs.check_books()
+
+
 async def test_what_is_not_passed_is_listed_and_let_go(
     runs: Runs, connector: Connector, client: httpx.AsyncClient
 ) -> None:

@@ -14,6 +14,7 @@ from integration.billing_runs.driver import (
     reason,
     registered,
     released,
+    review,
 )
 from support.records import message_record
 
@@ -201,21 +202,29 @@ async def test_one_document_bills_an_account(runs: Runs) -> None:
 
 
 async def test_dates_are_recomputed_only_where_the_run_says_so(runs: Runs) -> None:
-    await runs.know(event("BE-1"), event("BE-2", project_id="P-2"))
+    """Whether a document is validated by a review or by the step."""
+    first, second = [event("BE-1"), event("BE-2")], [event("BE-3"), event("BE-4")]
+    await runs.know(*first, *(each | {"project_id": "P-2"} for each in second))
     dates = []
-    for run_id, project_id, recomputes in (("R-1", "P-1", False), ("R-2", "P-2", True)):
+    for run_id, project_id, recomputes, reviewed in (
+        ("R-1", "P-1", False, "D-BE-1"),
+        ("R-2", "P-2", True, "D-BE-3"),
+    ):
         settings = {"scope": {"filter": {"project_id": project_id}}}
         await runs.command(create(run_id, recompute_dates_at_validation=recomputes, **settings))
         for _ in range(2):
             await runs.command(command("process", run_id))
             await runs.settle()
-        await runs.command(command("process", run_id))
-        await runs.work()
-        [asked] = await runs.take_published("accounting.")
-        dates.append(asked.body["date"])
+        select = {"document_ids": [reviewed]}
+        for validate in (review("validate", run_id, select=select), command("process", run_id)):
+            await runs.command(validate)
+            await runs.work()
+            [asked] = await runs.take_published("accounting.")
+            dates.append(asked.body["date"])
+            await runs.accounting_facts(*runs.connector.answer([asked]))
 
-    assert dates[0] is None
-    assert dates[1] is not None
+    assert dates[:2] == [None, None]
+    assert None not in dates[2:]
 
 
 async def test_another_run_holds_what_it_has_claimed(runs: Runs) -> None:
