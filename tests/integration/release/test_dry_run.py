@@ -9,7 +9,14 @@ import pytest
 
 from integration.release.driver import generated, item, project
 from integration.release.http import Api
-from integration.release.releasing import SETTINGS, ReleasingDriver, capped_project, release, worth
+from integration.release.releasing import (
+    SETTINGS,
+    ReleasingDriver,
+    capped_project,
+    release,
+    start_job,
+    worth,
+)
 from integration.release.test_cap_vectors import cases, vector_settings
 from integration.release.test_job_vectors import put_into_stages, sent
 from integration.release.test_jobs import IN_TWOS, RUN_JOBS
@@ -229,6 +236,18 @@ async def test_only_a_dry_run_can_have_validated_a_job(api: Api) -> None:
         answers.append(await client.post("/release-jobs", json=both))
     assert [answer.status_code for answer in answers] == [422] * 3
     assert [answer.json()["errors"][0]["field"] for answer in answers] == ["validated_by_job_id"] * 3
+
+
+async def test_id_of_a_dry_run_cannot_be_given_to_a_real_job(store: Database) -> None:
+    driver = ReleasingDriver(store)
+    await driver.know(project(), worth("BE-1", "1.00"))
+    select = {"billing_event_ids": ["BE-1"]}
+    await start(driver, "J-1", select)
+    await driver.finish_jobs()
+    await driver.command(start_job("J-1", select))
+    await driver.finish_jobs()
+    assert len(await driver.dead_letters()) == 1
+    assert [fact for fact in await driver.facts() if fact.type.startswith("release.job.")] == []
 
 
 async def test_dry_run_holds_nothing_up(store: Database) -> None:

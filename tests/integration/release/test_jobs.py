@@ -99,12 +99,31 @@ async def test_the_same_job_again_changes_nothing_and_another_request_is_bad_inp
     select = {"billing_event_ids": ["BE-1"]}
     await driver.command(start_job("J-1", select), start_job("J-1", select))
     await driver.finish_jobs()
-    await driver.command(start_job("J-1", select))
+    assert words(await job_facts(driver)) == ["started", "progressed", "completed"]
     await driver.command(start_job("J-1", {"billing_event_ids": ["BE-2"]}))
     await driver.finish_jobs()
     assert words(await job_facts(driver)) == ["started", "progressed", "completed"]
     assert await driver.stage("BE-2") == "awaiting_release"
     assert len(await driver.dead_letters()) == 1
+
+
+async def test_job_that_has_ended_and_is_asked_for_again_tells_the_same_again(
+    driver: ReleasingDriver,
+) -> None:
+    await driver.know(project(), worth("BE-1", "1.00"))
+    starter = {"user_id": "u1", "email": None}
+    again = start_job("J-1", {"billing_event_ids": ["BE-1", "BE-9"]}, requested_by=starter)
+    await driver.command(again)
+    await driver.finish_jobs()
+    released = len(await driver.facts("released"))
+    await driver.command(start_job("J-1", {"billing_event_ids": ["BE-1", "BE-9"]}, message_id="M-again"))
+    await driver.finish_jobs()
+    *_, told, told_again = await job_facts(driver)
+    assert words([told, told_again]) == ["completed", "completed"]
+    assert dict(told_again) == dict(told)
+    assert told_again["starter"] == starter
+    assert told_again.causation_id == "M-again"
+    assert len(await driver.facts("released")) == released
 
 
 async def test_filter_that_matches_nothing_completes_with_nothing(driver: ReleasingDriver) -> None:

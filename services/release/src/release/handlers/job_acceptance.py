@@ -10,7 +10,7 @@ import orjson
 from release.domain.jobs import JobMode, in_order_found, in_order_given, is_done_at_once
 from release.domain.settings import ReleaseSettings
 from release.handlers.commands import Command, starter_of
-from release.handlers.job_work import QUICK, work_on
+from release.handlers.job_work import QUICK, tell_end_again, work_on
 from release.handlers.lock_order import lock_ahead
 from release.store import job_selections, jobs
 from release.store.connection import Reader
@@ -75,14 +75,16 @@ async def start_jobs_on_command(
 ) -> None:
     """Accept `release.job.start.v1`; a worker does the work, of mode `auto` too: one chunk where it is small enough.
 
-    The same job again changes nothing; its id with another request is bad input.
+    The same job again changes nothing, and one that has ended is told of again; its id with another request is bad
+    input.
     """
     await lock_ahead(work, commands)
     for command in commands:
         body: StartReleaseJob = command.body
         ask = JobAsk(body.job_id, body.mode, body.select, body.and_invoice, starter_of(body), command.cause)
         try:
-            await accept_job(work, ask, settings)
+            job = await accept_job(work, ask, settings)
+            await tell_end_again(work, job, command.cause)
         except OtherRequestError as error:
             work.reject(command, str(error), [{"field": "job_id", "message": str(error)}])
 
@@ -94,7 +96,7 @@ async def accept_job(work: UnitOfWork, ask: JobAsk, settings: ReleaseSettings) -
     """
     known = await jobs.load_job(work.connection, ask.job_id)
     if known is not None:
-        if known.request_hash != ask.request_hash:
+        if (known.request_hash, known.dry_run) != (ask.request_hash, ask.dry_run):
             raise OtherRequestError("this job_id was used before for another request")
         return known
     billing_event_ids = await select_events(work.connection, ask.select)

@@ -22,7 +22,7 @@ from release.store.dry_runs import forget_consumed
 from release.store.jobs import Job, JobResult
 from shared import failpoints
 from shared.database.database import Database, is_transient
-from shared.database.unit_of_work import UnitOfWork
+from shared.database.unit_of_work import Cause, UnitOfWork
 
 QUICK: Final = "quick"
 """The mode of a job that a quick action became: its channel stays quick, so that it is told what that means."""
@@ -107,14 +107,20 @@ def _result_of(billing_event_id: str, outcome: Outcome) -> JobResult:
     return JobResult(billing_event_id, new_billing_event_id=new_id)
 
 
-async def _publish(work: UnitOfWork, what: str, job: Job) -> None:
+async def tell_end_again(work: UnitOfWork, job: Job, cause: Cause) -> None:
+    """Tell again how a job has ended, since it was asked for again; nothing while it is not over (it will be told)."""
+    if job.has_ended:
+        await _publish(work, "completed", job, cause)
+
+
+async def _publish(work: UnitOfWork, what: str, job: Job, cause: Cause | None = None) -> None:
     if job.dry_run:  # whoever reads the facts of jobs counts releases, and makes documents of them
         return
     failures: Sequence[dict[str, Any]] = ()
     if job.failed:
         found = await jobs.load_failures(work.connection, [job.job_id], failures_max=FAILURES_SHOWN_MAX)
         failures = found[job.job_id]
-    work.publish(f"release.job.{what}.v1", job.job_id, job_fact_body(job, list(failures)), job.cause)
+    work.publish(f"release.job.{what}.v1", job.job_id, job_fact_body(job, list(failures)), cause or job.cause)
 
 
 def job_step(database: Database, settings: ReleaseSettings) -> Callable[[], Awaitable[bool]]:
