@@ -14,6 +14,7 @@ from integration.accounting_connector.driver import ConnectorDriver, company, ev
 DAILY: dict[str, Any] = {"every": "day", "at": "02:00", "weekday": None, "day": None}
 SET_AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DUE = datetime(2026, 11, 21, 2, tzinfo=UTC)
+PUT_BY = {"user_id": "u7", "email": "u7@example.com"}
 
 
 async def put_schedule(
@@ -23,15 +24,18 @@ async def put_schedule(
     version: int = 1,
     at: datetime = SET_AT,
     company_id: str = "C-UK",
+    by: dict[str, Any] = PUT_BY,
     **settings: Any,
 ) -> None:
     """Settings as they were put at a moment of the past."""
     await administrator.execute(
-        "insert into company_settings (company_id, version, settings, changed_at) values ($1, $2, $3::jsonb, $4)",
+        "insert into company_settings (company_id, version, settings, changed_at, changed_by) "
+        "values ($1, $2, $3::jsonb, $4, $5::jsonb)",
         company_id,
         version,
         json.dumps({"schedule": schedule, **settings}),
         at,
+        json.dumps(by),
     )
 
 
@@ -62,12 +66,32 @@ async def test_a_due_company_gets_a_run_over_its_eligible_events(
     assert await look(connector, DUE + timedelta(seconds=1)) == 1
     await connector.settle()
     (completed,) = await connector.facts("process-run.completed")
-    assert (completed["kind"], completed["status"], completed["starter"]) == ("schedule", "completed", None)
+    assert (completed["kind"], completed["status"], completed["starter"]) == ("schedule", "completed", PUT_BY)
     assert (completed["invoices"], completed["not_passed"]) == (1, 0)
     assert completed["additional_recipients"] == ["a@x.example", "b@x.example"]
     (document,) = await connector.facts("validated")
     assert document["billing_event_ids"] == ["BE-1"]
     assert await connector.facts("not-passed") == []
+
+
+async def test_the_starter_is_who_set_the_schedule_not_who_put_other_settings_after_it(
+    connector: ConnectorDriver, administrator: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await connector.release(released(event("BE-1")))
+    other = {"user_id": "u8", "email": "u8@example.com"}
+    await put_schedule(administrator, DAILY)
+    await put_schedule(
+        administrator, DAILY, version=2, at=SET_AT + timedelta(hours=1), by=other, payment_days=14
+    )
+    assert await look(connector, DUE) == 1
+    await connector.settle()
+    assert {each["starter"]["user_id"] for each in await connector.facts()} == {"u7"}
+    weekly = {"every": "week", "at": "02:00", "weekday": 7, "day": None}
+    await put_schedule(administrator, weekly, version=3, at=DUE + timedelta(hours=1), by=other)
+    await connector.release(released(event("BE-2")))
+    assert await look(connector, DUE + timedelta(days=1)) == 1
+    await connector.settle()
+    assert (await connector.facts("process-run.completed"))[-1]["starter"] == other
 
 
 async def test_an_event_that_is_stuck_is_not_told_of_at_every_instant(
@@ -149,4 +173,5 @@ async def test_a_schedule_put_over_http_is_followed(
     assert await look(connector, put_at + timedelta(hours=1)) == 1
     await connector.settle()
     (shown,) = (await client.get("/process-runs", params={"kind": "schedule"})).json()["items"]
-    assert (shown["status"], shown["invoices"], shown["starter"]) == ("completed", 1, None)
+    assert (shown["status"], shown["invoices"]) == ("completed", 1)
+    assert shown["starter"] == {"user_id": "u1", "email": "u1@example.com"}

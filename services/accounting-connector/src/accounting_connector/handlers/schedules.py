@@ -10,6 +10,7 @@ from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.process_runs import start_run
 from accounting_connector.store import billing_events, parties, schedules, selections
 from accounting_connector.store.process_runs import ProcessRun
+from accounting_connector.store.schedules import CompanySchedule
 from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.ids import derived_id
 
@@ -23,17 +24,21 @@ async def work_due(work: UnitOfWork, deployment: Deployment, now: datetime.datet
     """Start the run of one company whose schedule is due at `now`; False if none is.
 
     An instant makes one run, whoever else looks at the same time; of several that an outage has missed only the last
-    one does. Where nothing is eligible there is nothing to tell of, and no run.
+    one does. Its starter is who set the schedule, so that somebody is told. Where nothing is eligible there is nothing
+    to tell of, and no run.
     """
     for company in await schedules.load_schedules(work.connection):
         due = due_since(company.schedule, company.since, now, deployment.zone)
         if due is not None and await schedules.take_instant(work.connection, company.company_id, due):
-            await _start(work, deployment, company.company_id, due)
+            await _start(work, deployment, company, due)
             return True
     return False
 
 
-async def _start(work: UnitOfWork, deployment: Deployment, company_id: str, due: datetime.datetime) -> None:
+async def _start(
+    work: UnitOfWork, deployment: Deployment, company: CompanySchedule, due: datetime.datetime
+) -> None:
+    company_id = company.company_id
     selection = {"eligible": True, "company_id": company_id}
     ids = await selections.select_ids(work.connection, selection, waive_released=False, limit=LOOKED_AT_MAX)
     if ids is not None and not await _is_any_eligible(work, deployment, ids):
@@ -45,7 +50,7 @@ async def _start(work: UnitOfWork, deployment: Deployment, company_id: str, due:
         kind=ProcessRunKind.SCHEDULE,
         name=_NAME,
         selection=selection,
-        starter=None,
+        starter=company.starter,
         cause=Cause.begun_here(process_run_id),
         unknown_wait_seconds=0.0,
         additional_recipients=companies[company_id].additional_recipients,

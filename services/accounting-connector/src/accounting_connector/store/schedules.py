@@ -1,8 +1,9 @@
 """Companies' schedules, and for which instant each last made a process run (domain.md section 4, "Ways in")."""
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from accounting_connector.domain.schedule import Every, Schedule
 from accounting_connector.store.connection import Connection
@@ -13,13 +14,17 @@ with latest as (
   select distinct on (company_id) company_id, settings -> 'schedule' as schedule
   from company_settings order by company_id, version desc
 )
-select latest.company_id, latest.schedule, greatest(last_run.due_at, (
-    select min(same.changed_at) from company_settings as same
-    where same.company_id = latest.company_id and same.version > coalesce((
-      select max(other.version) from company_settings as other
-      where other.company_id = latest.company_id
-        and other.settings -> 'schedule' is distinct from latest.schedule), 0))) as since
+select latest.company_id, latest.schedule, greatest(last_run.due_at, first.changed_at) as since,
+  first.changed_by as starter
 from latest left join scheduled_runs as last_run using (company_id)
+cross join lateral (
+  select same.changed_at, same.changed_by from company_settings as same
+  where same.company_id = latest.company_id and same.version > coalesce((
+    select max(other.version) from company_settings as other
+    where other.company_id = latest.company_id
+      and other.settings -> 'schedule' is distinct from latest.schedule), 0)
+  order by same.version limit 1
+) as first
 where jsonb_typeof(latest.schedule) = 'object'
 order by latest.company_id
 """
@@ -32,11 +37,15 @@ returning true
 
 @dataclass(frozen=True, slots=True)
 class CompanySchedule:
-    """A company's schedule; `since`: the instant of its last run, or later, when the schedule was set."""
+    """A company's schedule; `since`: the instant of its last run, or later, when the schedule was set.
+
+    `starter`: who set it; None where that is not known.
+    """
 
     company_id: str
     schedule: Schedule
     since: datetime.datetime
+    starter: Mapping[str, Any] | None
 
 
 async def load_schedules(connection: Connection) -> list[CompanySchedule]:
@@ -51,6 +60,7 @@ async def load_schedules(connection: Connection) -> list[CompanySchedule]:
                 row["schedule"]["day"],
             ),
             row["since"],
+            row["starter"],
         )
         for row in await connection.fetch(_SCHEDULES)
     ]
