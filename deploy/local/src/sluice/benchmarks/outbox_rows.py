@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 SAMPLE_ROWS: Final = 2_000
 
@@ -41,13 +41,15 @@ async def sample_outbox_rows(client_options: Mapping[str, Any]) -> dict[str, Seq
     await consumer.start()
     try:
         await consumer.seek_to_beginning()
-        while fetched := await consumer.getmany(timeout_ms=_POLL_MILLISECONDS):
-            for partition, records in fetched.items():
-                full = False
+        ends = await consumer.end_offsets(consumer.assignment())
+        full: set[TopicPartition] = set()
+        while left := [
+            each for each, end in ends.items() if each not in full and await consumer.position(each) < end
+        ]:
+            for partition, records in (await consumer.getmany(*left, timeout_ms=_POLL_MILLISECONDS)).items():
                 for record in records:
-                    full = _take(record, found) or full
-                if full:
-                    consumer.pause(partition)
+                    if _take(record, found):
+                        full.add(partition)
     finally:
         await consumer.stop()
     return dict(found)
