@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -54,6 +54,18 @@ class Unlucky(RenderingWorkers):
         if self.asked <= self.failures:
             raise NotRenderedError(Reason(self.code, "It did not work"))
         return f"{rendering.number} {file_format}".encode()
+
+    async def render_many(
+        self, wanted: Sequence[tuple[Rendering, FileFormat]]
+    ) -> list[bytes | NotRenderedError]:
+        """One after the other."""
+        made: list[bytes | NotRenderedError] = []
+        for rendering, file_format in wanted:
+            try:
+                made.append(await self.render(rendering, file_format))
+            except NotRenderedError as error:
+                made.append(error)
+        return made
 
 
 async def make_files(connector: ConnectorDriver, processes: RenderingWorkers) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import pickle
 import signal
@@ -9,15 +10,21 @@ import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import psutil
 import pytest
 
 from accounting_connector.rendering import worker
-from accounting_connector.rendering.model import NotRenderedError
+from accounting_connector.rendering.model import NotRenderedError, Rendering
 from accounting_connector.rendering.pdf import pdf_of
 from accounting_connector.rendering.ubl import ubl_of
-from accounting_connector.rendering.workers import RenderingWorkers
+from accounting_connector.rendering.workers import (
+    PORTION_DOCUMENTS_MAX,
+    PORTION_LINES_MAX,
+    RenderingWorkers,
+    portions_of,
+)
 from judges.documents import line, rendering
 from shared.contracts.command_fields import FileFormat
 from support.waiting import wait_until
@@ -51,6 +58,15 @@ async def seen(look: Callable[[], object], what: str) -> None:
     await wait_until(awaited, what=what)
 
 
+class Deadly(str):
+    """Ends the process that unpickles it."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (1,)
+
+
 @pytest.fixture
 async def workers() -> AsyncIterator[RenderingWorkers]:
     """Two processes."""
@@ -72,6 +88,42 @@ async def test_many_at_a_time_share_a_bounded_number_of_processes(
     files = await asyncio.gather(*(workers.render(each, "xml") for each in made))
     assert files == [ubl_of(each) for each in made]
     assert len(children()) == 2
+
+
+async def test_many_files_come_in_order_and_fail_one_by_one(workers: RenderingWorkers) -> None:
+    small = [rendering(number=f"SIN-2026-{place:06}") for place in range(23)]
+    refused = rendering(line(currency="KWD"), currency="KWD")
+    deadly = dataclasses.replace(small[0], number=Deadly())
+    wanted: list[tuple[Rendering, FileFormat]] = [
+        (each, "xml") for each in (*small, refused, deadly, small[3])
+    ]
+    wanted[5:5] = [(small[1], "pdf"), (small[2], "pdf")]
+    files = await workers.render_many(wanted)
+    for (each, file_format), made in zip(wanted, files, strict=True):
+        if each is refused:
+            assert isinstance(made, NotRenderedError)
+            assert [reason.code for reason in made.reasons] == ["currency_not_expressible"]
+        elif each is deadly:
+            assert isinstance(made, NotRenderedError)
+            assert [reason.code for reason in made.reasons] == ["rendering_crashed"]
+        else:
+            assert made == (ubl_of(each) if file_format == "xml" else pdf_of(each))
+
+
+def test_a_portion_is_small() -> None:
+    small, large = rendering(), rendering(*[line() for _ in range(PORTION_LINES_MAX + 1)])
+    wanted: list[tuple[Rendering, FileFormat]] = [(small, "xml")] * (PORTION_DOCUMENTS_MAX + 2)
+    wanted += [(large, "xml"), (small, "xml"), (small, "pdf"), (small, "pdf")]
+    portions = list(portions_of(wanted))
+    assert [(len(portion), file_format) for portion, file_format in portions] == [
+        (PORTION_DOCUMENTS_MAX, "xml"),
+        (2, "xml"),
+        (1, "xml"),
+        (1, "xml"),
+        (1, "pdf"),
+        (1, "pdf"),
+    ]
+    assert [each for portion, _ in portions for each in portion] == [each for each, _ in wanted]
 
 
 async def test_reasons_come_back_whole(workers: RenderingWorkers) -> None:

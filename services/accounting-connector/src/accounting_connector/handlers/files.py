@@ -1,6 +1,5 @@
 """Files of documents: asked for, made in worker processes, kept (domain.md section 4, "Document states")."""
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -96,8 +95,9 @@ async def work_files(work: UnitOfWork, deployment: Deployment, processes: Render
         return False
     await work.connection.execute(_HOLD_AT_MOST)
     renderings = await load_renderings(work.connection, deployment, (queued.document_id for queued in due))
-    made = await asyncio.gather(*(_make(queued, renderings[queued.document_id], processes) for queued in due))
-    await _keep(work, made)
+    wanted = [(renderings[queued.document_id], queued.format) for queued in due]
+    made = await processes.render_many(wanted)
+    await _keep(work, [_made(*each) for each in zip(due, wanted, made, strict=True)])
     return True
 
 
@@ -127,12 +127,11 @@ async def keep_on_demand(work: UnitOfWork, file: RenderedFile, *, is_draft: bool
         await _tell(work, heads, {(file.document_id, file.format): file}, {})
 
 
-async def _make(queued: QueuedFile, rendering: Rendering, processes: RenderingWorkers) -> _Made:
-    try:
-        content = await processes.render(rendering, queued.format)
-    except NotRenderedError as error:
-        return _Made(queued, rendering.is_draft, reasons=error.reasons)
-    return _Made(queued, rendering.is_draft, content)
+def _made(queued: QueuedFile, wanted: tuple[Rendering, FileFormat], made: bytes | NotRenderedError) -> _Made:
+    is_draft = wanted[0].is_draft
+    if isinstance(made, NotRenderedError):
+        return _Made(queued, is_draft, reasons=made.reasons)
+    return _Made(queued, is_draft, made)
 
 
 async def _keep(work: UnitOfWork, made: Sequence[_Made]) -> None:

@@ -2,8 +2,8 @@
 
 Run as `python -m accounting_connector.rendering.worker`. It is given no secrets, opens no connection and may write no
 file, so that a text which breaks a library breaks nothing else. It ends when its input ends, thus with the service.
-A request is a length and a pickle of the format and the `Rendering`; an answer is a letter, a length and its bytes: a
-file, or reasons as JSON.
+A request is a length and a pickle of the format and the `Rendering`s; it is answered for each in turn, by a letter, a
+length and its bytes: a file, or reasons as JSON.
 """
 
 import contextlib
@@ -35,10 +35,11 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     while len(head := requests.read(REQUEST.size)) == REQUEST.size:
         (length,) = REQUEST.unpack(head)
         # The only writer of this pipe is the service itself.
-        file_format, rendering = pickle.loads(requests.read(length))  # noqa: S301
-        kind, body = _answer(file_format, rendering)
-        answers.write(ANSWER.pack(kind, len(body)))
-        answers.write(body)
+        file_format, renderings = pickle.loads(requests.read(length))  # noqa: S301
+        for rendering in renderings:
+            kind, body = _answer(file_format, rendering)
+            answers.write(ANSWER.pack(kind, len(body)))
+            answers.write(body)
         answers.flush()
 
 

@@ -10,8 +10,10 @@ import json
 import os
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Final, Self
 
 from accounting_connector.domain.reasons import Reason
@@ -27,6 +29,10 @@ MEMORY_BYTES_MAX: Final = 2 * 1024**3
 
 FILE_BYTES_MAX: Final = 256 * 1024**2
 
+PORTION_DOCUMENTS_MAX: Final = 10
+PORTION_LINES_MAX: Final = 200
+"""What a process is asked for in one go: asking takes as long as writing the XML of a small document."""
+
 _INHERITED: Final = ("PATH", "PYTHONPATH", "LANG", "SYSTEMROOT")
 """All that a process gets of the service's environment, which holds its secrets."""
 
@@ -37,24 +43,47 @@ class _Process:
     used_share: float = 0.0
     """Of the lines that it may set or write before it is replaced."""
 
-    async def ask(self, request: bytes) -> tuple[bytes, bytes]:
-        """The answer's letter and body; raises asyncio.IncompleteReadError or ConnectionError if the process dies."""
+    async def ask(self, request: bytes, answers: int) -> list[tuple[bytes, bytes]]:
+        """So many answers, their letters and bodies.
+
+        Raises asyncio.IncompleteReadError or ConnectionError if the process dies.
+        """
         standard_input, standard_output = self.process.stdin, self.process.stdout
         assert standard_input is not None
         assert standard_output is not None
         standard_input.write(worker.REQUEST.pack(len(request)) + request)
         failpoints.hit(failpoints.RENDERING)
         await standard_input.drain()
-        kind, length = worker.ANSWER.unpack(await standard_output.readexactly(worker.ANSWER.size))
-        if length > FILE_BYTES_MAX:
-            raise ConnectionError("the answer is longer than any file")
-        return kind, await standard_output.readexactly(length)
+        answered = []
+        for _ in range(answers):
+            kind, length = worker.ANSWER.unpack(await standard_output.readexactly(worker.ANSWER.size))
+            if length > FILE_BYTES_MAX:
+                raise ConnectionError("the answer is longer than any file")
+            answered.append((kind, await standard_output.readexactly(length)))
+        return answered
 
     async def end(self) -> None:
         """Kill it, and wait until it has gone."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         await self.process.wait()
+
+
+def portions_of(
+    wanted: Iterable[tuple[Rendering, FileFormat]],
+) -> Iterator[tuple[list[Rendering], FileFormat]]:
+    """What one process is asked for at a time, in order: a few XML files of small documents, or a single file."""
+    for file_format, group in groupby(wanted, key=itemgetter(1)):
+        portion: list[Rendering] = []
+        lines = 0
+        for rendering, _ in group:
+            lines += len(rendering.lines)
+            is_full = len(portion) == PORTION_DOCUMENTS_MAX or lines > PORTION_LINES_MAX
+            if portion and (is_full or file_format == "pdf"):
+                yield portion, file_format
+                portion, lines = [], len(rendering.lines)
+            portion.append(rendering)
+        yield portion, file_format
 
 
 class RenderingWorkers:
@@ -97,13 +126,46 @@ class RenderingWorkers:
         Raises NotRenderedError: with the reasons against the file (`currency_not_expressible` and the like), with
         `rendering_timed_out`, `rendering_crashed` (its process died) or `rendering_failed` (anything unforeseen).
         """
-        request = pickle.dumps((file_format, rendering), protocol=pickle.HIGHEST_PROTOCOL)
+        (made,) = await self._ask([rendering], file_format)
+        if isinstance(made, NotRenderedError):
+            raise made
+        return made
+
+    async def render_many(
+        self, wanted: Sequence[tuple[Rendering, FileFormat]]
+    ) -> list[bytes | NotRenderedError]:
+        """The files of many documents, in their order, each made or failed by itself."""
+        portions = [
+            self._render_portion(portion, file_format) for portion, file_format in portions_of(wanted)
+        ]
+        return list(chain.from_iterable(await asyncio.gather(*portions)))
+
+    async def _render_portion(
+        self, portion: Sequence[Rendering], file_format: FileFormat
+    ) -> list[bytes | NotRenderedError]:
+        try:
+            return await self._ask(portion, file_format)
+        except NotRenderedError as error:
+            if len(portion) == 1:
+                return [error]
+        # Its process died or took too long for one of them: that one is to fail, and no other.
+        made = []
+        for rendering in portion:
+            made += await self._render_portion([rendering], file_format)
+        return made
+
+    async def _ask(
+        self, portion: Sequence[Rendering], file_format: FileFormat
+    ) -> list[bytes | NotRenderedError]:
+        """What one process makes of them in one go. Raises NotRenderedError if it died or took too long."""
+        request = pickle.dumps((file_format, portion), protocol=pickle.HIGHEST_PROTOCOL)
         async with self._free:
             process = await self._take()
-            process.used_share += len(rendering.lines) / self._lines_per_process_max[file_format]
+            lines = sum(len(rendering.lines) for rendering in portion)
+            process.used_share += lines / self._lines_per_process_max[file_format]
             try:
                 async with asyncio.timeout(self._seconds_per_document_max):
-                    kind, body = await process.ask(request)
+                    answers = await process.ask(request, len(portion))
             except TimeoutError:
                 await self._discard(process)
                 message = f"The {file_format} was not made within {self._seconds_per_document_max:g} seconds"
@@ -117,9 +179,10 @@ class RenderingWorkers:
                 await self._discard(process)
                 raise
             await self._give_back(process)
-        if kind == worker.FILE:
-            return body
-        raise NotRenderedError(*(Reason(**reason) for reason in json.loads(body)))
+        return [
+            body if kind == worker.FILE else NotRenderedError(*(Reason(**each) for each in json.loads(body)))
+            for kind, body in answers
+        ]
 
     async def _take(self) -> _Process:
         while self._idle:
