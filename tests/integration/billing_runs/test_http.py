@@ -90,6 +90,26 @@ async def test_the_description_is_saved(runs: Runs, client: httpx.AsyncClient) -
     assert (await client.patch("/billing-runs/R-1", json={"status": "validated"})).status_code == 422
 
 
+async def test_runs_are_listed_the_latest_first_by_status_and_kind(
+    runs: Runs, client: httpx.AsyncClient
+) -> None:
+    window = {"billing_cycle_id": "MONTHLY", "date_from": "2026-11-01", "last_transaction_date": "2026-12-01"}
+    await runs.command(create("R-1"))
+    await runs.command(create("R-2", kind="cycle", scope=window))
+    await runs.command(create("R-3"), command("process", "R-3"))
+
+    async def listed(**query: Any) -> list[str]:
+        answer = await client.get("/billing-runs", params=query)
+        return [each["run_id"] for each in answer.json()["items"]]
+
+    assert await listed() == ["R-3", "R-2", "R-1"]
+    assert await listed(kind="cycle") == ["R-2"]
+    assert await listed(status="new") == ["R-2", "R-1"]
+    assert await listed(status="new", kind="exceptional") == ["R-1"]
+    page = (await client.get("/billing-runs", params={"limit": 2})).json()
+    assert await listed(limit=2, cursor=page["next_cursor"]) == ["R-1"]
+
+
 async def test_an_idempotency_key_has_one_effect(runs: Runs, client: httpx.AsyncClient) -> None:
     await client.post("/billing-runs", json=RUN)
     key = {"Idempotency-Key": "k-1"}
@@ -124,9 +144,12 @@ async def test_statistics_preview_the_same_events_that_are_claimed(
 
 
 async def test_documents_are_listed_by_filter_and_page(runs: Runs, client: httpx.AsyncClient) -> None:
+    eur = {"currency": "EUR", "billing_event_currency": "EUR", "company_id": "C-FR"}
     await runs.know(
-        event("BE-1", "100.00"), event("BE-2", "200.00", account_id="A-2"), event("BE-3", "-5.00")
+        event("BE-1", "100.00"), event("BE-2", "200.00", account_id="A-2"), event("BE-3", "-5.00", **eur)
     )
+    rule = {"fail_status": "rejected", "expression": "total_net <= 150"}
+    assert (await client.put("/rules/LIMIT", json=rule)).status_code == 200
     await runs.command(create())
     for _ in range(2):
         await runs.command(command("process"))
@@ -141,8 +164,15 @@ async def test_documents_are_listed_by_filter_and_page(runs: Runs, client: httpx
     assert await listed(kind="sales_credit_note") == ["D-BE-3"]
     assert await listed(account_id="A-2") == ["D-BE-2"]
     assert await listed(amount_min="100.00", amount_max="150") == ["D-BE-1"]
+    assert await listed(date_from="2026-11-30", date_to="2026-11-30") == ["D-BE-1", "D-BE-2", "D-BE-3"]
     assert await listed(date_from="2026-12-01") == []
-    assert await listed(review="rejected") == []
+    assert await listed(date_to="2026-11-29") == []
+    assert await listed(review="rejected") == ["D-BE-2"]
+    assert await listed(rule="LIMIT") == ["D-BE-2"]
+    assert await listed(rule="OTHER") == []
+    assert await listed(company_id="C-FR") == ["D-BE-3"]
+    assert await listed(currency="EUR") == ["D-BE-3"]
+    assert await listed(number="DRAFT-D-BE-2") == ["D-BE-2"]
     page = (await client.get("/billing-runs/R-1/documents", params={"limit": 2})).json()
     assert await listed(limit=2, cursor=page["next_cursor"]) == ["D-BE-3"]
     head = page["items"][0]
