@@ -13,6 +13,7 @@ from integration.release.driver import (
     ReleaseDriver,
     business_record,
     company,
+    deleted,
     generated,
     item,
     project,
@@ -46,6 +47,8 @@ def feed() -> list[Record]:
         generated("BE-2", item("i1", "7.00"), project_id="P-2", account_id="A-9"),
         generated("BE-3", item("i1", "7.00")),
         generated("BE-3", item("i1", "8.00"), version=2),
+        generated("BE-4", item("i1", "9.00")),
+        deleted("BE-4", version=2),
     ]
 
 
@@ -81,7 +84,7 @@ def test_the_feed_says_something(expected: list[dict[str, Any]]) -> None:
     assert third["summary_amount"] == "8.00"
 
 
-@given(order=st.permutations(range(len(feed()))), sizes=st.lists(st.integers(1, 5), min_size=14, max_size=14))
+@given(order=st.permutations(range(len(feed()))), sizes=st.lists(st.integers(1, 5), min_size=16, max_size=16))
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_any_order_and_any_batches(
     databases: Databases, expected: list[dict[str, Any]], order: list[int], sizes: list[int]
@@ -100,8 +103,10 @@ async def test_any_order_and_any_batches(
                 await release.settle()
         await release.settle()
         assert [await release.event(each) for each in EVENT_IDS] == expected
+        assert (await release.event("BE-4"))["stage"] == "deleted"
         registered = [fact["billing_event"]["billing_event_id"] for fact in await release.facts("registered")]
-        assert sorted(registered) == list(EVENT_IDS)
+        assert sorted(set(registered) | {"BE-4"}) == [*EVENT_IDS, "BE-4"]
+        assert len(registered) == len(set(registered))
         last = {
             fact["billing_event"]["billing_event_id"]: fact["billing_event"]
             for fact in await release.facts("registered", "changed")
@@ -136,6 +141,7 @@ async def test_two_replicas_that_race_leave_nothing_behind(
     )
     await replicas[0].settle()
     assert [await replicas[0].event(each) for each in EVENT_IDS] == expected
+    assert (await replicas[0].event("BE-4"))["stage"] == "deleted"
     assert await replicas[0].dead_letters() == []
 
 

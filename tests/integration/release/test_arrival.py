@@ -112,13 +112,16 @@ async def test_versions_in_one_batch_act_in_their_order(release: ReleaseDriver) 
 
 async def test_a_delete_that_comes_first_is_kept(release: ReleaseDriver) -> None:
     await release.psa(deleted(version=2))
+    assert await release.facts() == []
     await release.psa(*everything_known(), generated(version=1))
     await release.settle()
-    assert await release.database.pool.fetchval("select count(*) from billing_events") == 0
-    await release.psa(generated(version=3))
-    (fact,) = await release.facts()
-    assert words([fact]) == ["refused"]
-    assert fact["reasons"][0]["code"] == "deleted"
+    event = await release.event()
+    assert (event["stage"], event["version"], event["summary_amount"]) == ("deleted", 2, "100.00")
+    await release.psa(generated(version=2), generated(version=3))
+    told, refused = await release.facts()
+    assert words([told, refused]) == ["deleted", "refused"]
+    assert (told["project_id"], told["version"]) == ("P-1", 2)
+    assert refused["reasons"][0]["code"] == "deleted"
 
 
 async def test_a_delete_that_the_storing_transaction_did_not_see_takes_effect(release: ReleaseDriver) -> None:

@@ -11,6 +11,7 @@ from release.domain.psa_changes import (
     Accepted,
     ChangeRefused,
     Deleted,
+    DeletedBefore,
     Ignored,
     StoredState,
     take_deleted,
@@ -31,12 +32,14 @@ def sent(event: BillingEvent, **changes: Any) -> BillingEvent:
     return replace(event, **{"version": event.version + 1, **changes})
 
 
-def accepted(change: Accepted | Ignored | ChangeRefused) -> BillingEvent:
+def accepted(change: Accepted | DeletedBefore | Ignored | ChangeRefused) -> BillingEvent:
     assert isinstance(change, Accepted)
     return change.event
 
 
-def refused_for(change: Accepted | Ignored | Deleted | ChangeRefused) -> tuple[str, object]:
+def refused_for(
+    change: Accepted | DeletedBefore | Ignored | Deleted | ChangeRefused,
+) -> tuple[str, object]:
     assert isinstance(change, ChangeRefused)
     return change.reason.code, change.reason.detail.get("fields")
 
@@ -102,8 +105,9 @@ def test_a_reverted_or_deleted_id_sent_anew_is_refused(stage: Stage) -> None:
 def test_a_delete_before_its_event_is_kept() -> None:
     assert take_deleted(None, "BE-1", 2) == Deleted("BE-1", 2)
     tombstone = StoredState(Stage.DELETED, 2, None)
-    assert take_generated(tombstone, EVENT) == Ignored()
-    assert take_generated(tombstone, replace(EVENT, version=2)) == Ignored()
+    assert take_generated(tombstone, EVENT) == DeletedBefore(EVENT, 2)
+    at_once = replace(EVENT, version=2)
+    assert take_generated(tombstone, at_once) == DeletedBefore(at_once, 2)
     assert refused_for(take_generated(tombstone, replace(EVENT, version=3))) == ("deleted", None)
 
 

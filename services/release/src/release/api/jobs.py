@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import Field, JsonValue, model_validator
 
-from release.api.billing_events import MayRead, MayRelease, starter_of
+from release.api.billing_events import MayRelease, starter_of
 from release.domain.jobs import JobStatus
 from release.domain.settings import ReleaseSettings
 from release.facts import format_instant, reason_bodies
@@ -133,7 +133,7 @@ def add_reading(router: APIRouter, database: Database, public_url: str) -> None:
 
     @router.get("/release-jobs", response_model=None, responses=_PAGE)
     async def list_release_jobs(
-        principal: MayRead,
+        principal: MayRelease,
         page: Annotated[PageRequest, pages_by(datetime, str)],
         status: Annotated[JobStatus | None, Query()] = None,
         starter: Annotated[UserId | None, Query(description="the user who started them")] = None,
@@ -153,14 +153,14 @@ def add_reading(router: APIRouter, database: Database, public_url: str) -> None:
         return page_response([job_body(job, failures[job.job_id], public_url) for job in shown], next_cursor)
 
     @router.get("/release-jobs/{job_id}", response_model=None, responses=_JOB)
-    async def get_release_job(job_id: JobId, principal: MayRead) -> dict[str, Any]:
+    async def get_release_job(job_id: JobId, principal: MayRelease) -> dict[str, Any]:
         """One job with its first failures."""
         return await _shown(database.pool, job_id, public_url)
 
     @router.get("/release-jobs/{job_id}/log", response_model=None, responses=_PAGE)
     async def get_release_job_log(
         job_id: JobId,
-        principal: MayRead,
+        principal: MayRelease,
         page: Annotated[PageRequest, pages_by(int)],
         result: Annotated[jobs.ResultName | None, Query()] = None,
     ) -> dict[str, Any]:

@@ -55,6 +55,14 @@ class Deleted:
 
 
 @dataclass(frozen=True, slots=True)
+class DeletedBefore:
+    """The event comes after its delete of this version: it is to be stored as deleted."""
+
+    event: BillingEvent
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeRefused:
     """The change is refused, with its reason; nothing is stored."""
 
@@ -74,17 +82,19 @@ class StoredState:
     moved_items: Mapping[str, BillingEventItem] = field(default_factory=dict)
 
 
-def take_generated(stored: StoredState | None, sent: BillingEvent) -> Accepted | Ignored | ChangeRefused:
+def take_generated(
+    stored: StoredState | None, sent: BillingEvent
+) -> Accepted | DeletedBefore | Ignored | ChangeRefused:
     """Decide about an event that PSA sent, against what is stored under its id (domain.md section 1).
 
     Unreleased: the new version replaces the old one, and keeps what was filled by hand, the hold and the queue.
     Released and not invoiced: it may only fill what is empty. Reverted or deleted: the id is refused. An older or equal
-    version is ignored, also against a delete that came first.
+    version is ignored; the first one to come after its delete is kept as deleted, as if it had come before.
     """
     if stored is None:
         return Accepted(sent)
     if sent.version <= stored.version:
-        return Ignored()
+        return DeletedBefore(sent, stored.version) if stored.event is None else Ignored()
     if stored.event is None or stored.stage in {Stage.DELETED, Stage.REVERTED}:
         return ChangeRefused(_sent_anew(sent.billing_event_id, stored.stage))
     if stored.stage in UNRELEASED_STAGES:

@@ -10,6 +10,7 @@ from release.domain.psa_changes import (
     Accepted,
     ChangeRefused,
     Deleted,
+    DeletedBefore,
     Ignored,
     StoredState,
     take_deleted,
@@ -165,6 +166,12 @@ def _take_generated(work: UnitOfWork, batch: _Batch, sent: BillingEvent, message
             elif billing_event_id not in batch.new_ids:
                 batch.changed_ids[billing_event_id] = None
             batch.note(billing_event_id, what, cause, version=sent.version, stage=stored.stage.value)
+        case DeletedBefore(event, version):
+            deleted = deleted_event(StoredEvent(event), version)
+            batch.stored[billing_event_id] = deleted
+            batch.new_ids[billing_event_id] = None
+            publish_deleted(work, deleted, cause)
+            batch.note(billing_event_id, "deleted", cause, version=version)
         case Ignored():
             pass
 
