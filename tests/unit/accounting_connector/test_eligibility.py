@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from accounting_connector.domain.billing_events import Stage
+from accounting_connector.domain.billing_events import Stage, event_fields, item_fields
 from accounting_connector.domain.eligibility import Terms, check_eligibility, wants_auto_pass
+from accounting_connector.store.event_bodies import billing_event_of
+from shared.contracts import billing_event as told
 
 NOT_RELEASED = {
     Stage.INCOMPLETE,
@@ -51,6 +53,41 @@ def test_an_event_criterion_sees_fields_custom_fields_and_items(make: Any) -> No
     ):
         candidate = make.candidate(event, company=make.company(event_criteria=(make.criterion(expression),)))
         assert codes(candidate) == ([] if met else ["criteria_not_met"]), expression
+
+
+def test_criteria_see_every_field_that_release_tells_of_events_and_items(make: Any) -> None:
+    event = make.event()
+    assert set(told.BillingEvent.model_fields) <= set(event_fields(event))
+    assert set(told.BillingEventItem.model_fields) <= set(item_fields(event.items[0]))
+
+
+def test_criteria_see_what_release_tells_beside_what_documents_are_made_of(make: Any) -> None:
+    body = {
+        "billing_event_id": "BE-1.2",
+        "version": 3,
+        "currency": "GBP",
+        "origin_id": "BE-1",
+        "made_by_cap": True,
+        "items": [
+            {
+                "item_id": "BE-1.2.adj1",
+                "category": "miscellaneous_adjustment",
+                "quantity": "1",
+                "unit_price": "5.00",
+                "amount": "5.00",
+                "services_product": "Consulting",
+                "adjusts_item_id": "i1",
+            }
+        ],
+    }
+    event = billing_event_of(body, Stage.RELEASED)
+    for expression, holds in (
+        ('made_by_cap and origin_id == "BE-1" and version == 3', True),
+        ("not made_by_cap", False),
+        ("all(item.adjusts_item_id != null and item.amount == 5 for item in items)", True),
+    ):
+        assert make.criterion(expression).holds(event_fields(event)) is holds, expression
+    assert make.criterion("adjusts_item_id == null").holds(item_fields(event.items[0])) is False
 
 
 def test_all_failing_event_criteria_are_named_and_what_cannot_be_decided_refuses(make: Any) -> None:

@@ -5,8 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from shared.money import exact_sum
+
+_TOLD_OF_EVENTS: Final = (
+    *("version", "released", "released_at", "invoiced", "invoice_number", "invoice_date", "document_id"),
+    *("origin_id", "root_id", "made_by_cap", "on_hold", "conflict", "missing", "filled"),
+)
+_TOLD_OF_ITEMS: Final = (
+    *("created_at", "business_record_version", "services_product_from", "released", "invoiced", "billed"),
+    "adjusts_item_id",
+)
+"""What release tells that decides nothing here, but that criteria and mappings may ask for."""
 
 
 class Stage(StrEnum):
@@ -44,6 +55,8 @@ class BillingEventItem:
     budget_id: str | None = None
     fields: Mapping[str, object] = field(default_factory=dict)
     """Custom fields from the PSA, as JSON values."""
+    told: Mapping[str, object] = field(default_factory=dict)
+    """The item as release tells of it, as JSON values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,8 @@ class BillingEvent:
     corrects_billing_event_id: str | None = None
     fields: Mapping[str, object] = field(default_factory=dict)
     """Custom fields from the PSA, as JSON values."""
+    told: Mapping[str, object] = field(default_factory=dict)
+    """The event as release tells of it, as JSON values."""
 
 
 def summary_amount(event: BillingEvent) -> Decimal:
@@ -74,12 +89,13 @@ def summary_amount(event: BillingEvent) -> Decimal:
 
 
 def item_fields(item: BillingEventItem) -> dict[str, object]:
-    """What criteria and mappings see of an item, by name: amounts exact, dates as text.
+    """What criteria and mappings see of an item, by name: all that release tells of it, amounts exact, dates as text.
 
     Custom fields stand in `fields`, and beside the item's own where their names differ.
     """
     return {
         **item.fields,
+        **{name: item.told.get(name) for name in _TOLD_OF_ITEMS},
         "item_id": item.item_id,
         "category": item.category,
         "business_record_id": item.business_record_id,
@@ -99,6 +115,7 @@ def event_fields(event: BillingEvent) -> dict[str, object]:
     """What criteria and mappings see of an event, by name, like `item_fields`; its items stand in `items`."""
     return {
         **event.fields,
+        **{name: event.told.get(name) for name in _TOLD_OF_EVENTS},
         "billing_event_id": event.billing_event_id,
         "stage": event.stage.value,
         "project_id": event.project_id,

@@ -30,6 +30,7 @@ def billing_event_of(body: Mapping[str, Any], stage: Stage) -> BillingEvent:
         auto_pass_to_accounting=body.get("auto_pass_to_accounting") is True,
         corrects_billing_event_id=body.get("corrects_billing_event_id"),
         fields=_fields(body),
+        told=body,
     )
 
 
@@ -48,6 +49,7 @@ def _item(body: Mapping[str, Any]) -> BillingEventItem:
         date=_day(body.get("date")),
         budget_id=body.get("budget_id"),
         fields=_fields(body),
+        told=body,
     )
 
 
