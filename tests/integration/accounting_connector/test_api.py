@@ -226,6 +226,25 @@ async def test_validating_a_selection_does_nothing(
     assert await connector.facts() == []
 
 
+async def test_a_preview_of_all_that_is_eligible_leaves_out_what_its_run_leaves_out(
+    connector: ConnectorDriver, client: httpx.AsyncClient
+) -> None:
+    await connector.release(
+        released(event("BE-1")),
+        released(event("BE-2", item("i2", services_product=None))),
+        released(event("BE-3", item("i3", quantity="2"))),
+    )
+    preview = await client.post("/process-runs/validate", json={"select": {"eligible": True}})
+    shown = preview.json()
+    failing = {each["billing_event_id"]: codes(each["reasons"]) for each in shown["would_fail"]}
+    assert (shown["checked"], failing) == (2, {"BE-3": ["rounding_mismatch"]})
+    run_id = await run_over(client, eligible=True)
+    await connector.settle()
+    log = (await client.get(f"/process-runs/{run_id}/log")).json()["items"]
+    assert len(log) == shown["checked"]
+    assert {e["billing_event_id"]: codes(e["reasons"]) for e in log if e["result"] == "error"} == failing
+
+
 async def test_a_selection_too_large_is_not_validated(client: httpx.AsyncClient) -> None:
     select = {"billing_event_ids": [f"BE-{place}" for place in range(201)]}
     answer = (await client.post("/process-runs/validate", json={"select": select})).json()
@@ -243,6 +262,13 @@ async def test_settings_are_kept_in_versions(connector: ConnectorDriver, client:
     rows = await connector.database.pool.fetch("select * from company_settings order by version")
     assert [row["settings"]["payment_days"] for row in rows] == [14, 7]
     assert rows[0]["changed_by"]["user_id"] == "u1"
+    before = await client.get("/companies/C-UK/settings", params={"version": 1})
+    assert before.json() == first.json()
+    newest = await client.get("/companies/C-UK/settings", params={"version": 2})
+    assert newest.json() == second.json() == (await client.get("/companies/C-UK/settings")).json()
+    for version, status in ((3, 404), (0, 422)):
+        unknown = await client.get("/companies/C-UK/settings", params={"version": version})
+        assert unknown.status_code == status
 
 
 async def test_settings_wait_for_a_company_that_is_about_to_be_read(

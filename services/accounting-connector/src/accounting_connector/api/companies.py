@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from accounting_connector.api.answers import json_response
@@ -29,6 +29,7 @@ from shared.http.problems import not_found
 from shared.http.tokens import Principal
 
 _POLL_SECONDS: Final = 0.05
+VERSION_MAX: Final = 2**31 - 1
 
 
 def companies_router(database: Database, deployment: Deployment) -> APIRouter:
@@ -48,13 +49,14 @@ def companies_router(database: Database, deployment: Deployment) -> APIRouter:
         response_model=CompanySettingsAnswer,
         dependencies=[require("documents:read")],
     )
-    async def get_settings(company_id: Annotated[Id, Path()]) -> Response:
-        """The settings in force."""
-        found = await parties.load_companies(database.pool, [company_id])
-        if company_id not in found:
-            raise not_found()
-        company = found[company_id]
-        return json_response(_answer(company_id, company.settings_version, dict(company.settings)))
+    async def get_settings(
+        company_id: Annotated[Id, Path()],
+        version: Annotated[
+            int | None, Query(ge=1, le=VERSION_MAX, description="the one in force if not given")
+        ] = None,
+    ) -> Response:
+        """The settings in force, or those of an older version."""
+        return json_response(await _settings(database, company_id, version))
 
     @router.put("/companies/{company_id}/settings", response_model=CompanySettingsAnswer)
     async def put_settings(
@@ -95,6 +97,19 @@ def companies_router(database: Database, deployment: Deployment) -> APIRouter:
         return json_response({"document": shown, "reasons": reason_bodies(tried.reasons)})
 
     return router
+
+
+async def _settings(database: Database, company_id: str, version: int | None) -> dict[str, Any]:
+    """Settings of a company as they are shown; version None: those in force. Raises Problem where there are none."""
+    if version is not None:
+        older = await parties.load_settings(database.pool, company_id, version)
+        if older is None:
+            raise not_found()
+        return _answer(company_id, version, dict(older))
+    company = (await parties.load_companies(database.pool, [company_id])).get(company_id)
+    if company is None:
+        raise not_found()
+    return _answer(company_id, company.settings_version, dict(company.settings))
 
 
 def _answer(company_id: str, version: int, settings: dict[str, Any]) -> dict[str, Any]:

@@ -100,6 +100,11 @@ async def ineligible_events(
     return found, any(_waits(stored, around) for stored in events)
 
 
+def is_left_out(event: Assessed) -> bool:
+    """Whether a run over all that is eligible leaves the event out, silently (domain.md section 4, "Ways in")."""
+    return not event.is_eligible and event.assessment is not None and event.stored.live_document is None
+
+
 def in_order_of_correction(events: Iterable[StoredEvent]) -> Iterator[list[StoredEvent]]:
     """The events in rounds: one that corrects another of them comes in a later round, when that has its document."""
     waiting = list(events)

@@ -23,6 +23,7 @@ from accounting_connector.handlers.assessing import (
     Assessed,
     assess_events,
     in_order_of_correction,
+    is_left_out,
 )
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.passing import Passed, pass_events, publish_not_passed, terms_of
@@ -194,11 +195,7 @@ async def _leave_out_ineligible(
     work: UnitOfWork, run: ProcessRun, events: Sequence[Assessed]
 ) -> list[Assessed]:
     """A run over all that is eligible leaves out what turned out not to be, silently (domain.md section 4)."""
-    ineligible = {
-        event.stored.billing_event_id
-        for event in events
-        if not event.is_eligible and event.assessment is not None and event.stored.live_document is None
-    }
+    ineligible = {event.stored.billing_event_id for event in events if is_left_out(event)}
     if ineligible:
         await process_run_events.leave_out(work.connection, run.process_run_id, sorted(ineligible))
     return [event for event in events if event.stored.billing_event_id not in ineligible]

@@ -36,6 +36,7 @@ from companies as company left join lateral (
 ) as latest on true
 where company.company_id = any($1::text[])
 """
+_SETTINGS: Final = "select settings from company_settings where company_id = $1 and version = $2"
 _LOCK_COMPANY: Final = "select true from companies where company_id = $1 for update"
 _ADD_SETTINGS: Final = """
 insert into company_settings (company_id, version, settings, changed_by)
@@ -119,6 +120,12 @@ async def load_companies(connection: Reader, company_ids: Iterable[str]) -> dict
         company = Company(_party(row["company_id"], row), company_settings_of(settings))
         companies[row["company_id"]] = StoredCompany(company, settings, row["settings_version"] or 0)
     return companies
+
+
+async def load_settings(connection: Reader, company_id: str, version: int) -> Mapping[str, Any] | None:
+    """What a company set in this version; None where there is none."""
+    settings = await connection.fetchval(_SETTINGS, company_id, version)
+    return None if settings is None else {**DEFAULT_SETTINGS, **settings}
 
 
 async def add_settings(
