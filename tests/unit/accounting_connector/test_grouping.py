@@ -54,6 +54,21 @@ def test_by_account_company_currency_and_sign_and_never_netted(make: Any) -> Non
     assert len({line.line_id for line in invoice.lines}) == 3
 
 
+def test_events_of_two_accounts_that_are_mapped_to_one_stay_apart(make: Any) -> None:
+    head_office = make.account(id="A-9")
+    company = make.company(mappings=(make_mapping("account", source="fields.bill_to"),))
+    given = []
+    for event_id, own in (("BE-1", "A-1"), ("BE-2", "A-2"), ("BE-3", "A-1")):
+        event = make.event(billing_event_id=event_id, account_id=own, fields={"bill_to": "A-9"})
+        candidate = make.candidate(event, account=make.account(id=own), company=company)
+        given.append(assess(candidate, TERMS, lambda _: [head_office]))
+    assert [assessment.reasons for assessment in given] == [()] * 3
+    groups = group_for_documents(given, Grouping.ACCOUNT, 1000)
+    assert event_ids(groups) == [["BE-1", "BE-3"], ["BE-2"]]
+    documents = [draft_document("D", group, TERMS, invoice_date=None) for group in groups]
+    assert {document.account.id for document in documents} == {"A-9"}
+
+
 def test_tax_is_rounded_once_over_all_events_of_a_document(make: Any) -> None:
     given = [assessed(make, f"BE-{n}", ["0.33"]) for n in range(3)]
     (group,) = group_for_documents(given, Grouping.ACCOUNT, 1000)

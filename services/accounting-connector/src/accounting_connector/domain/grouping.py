@@ -80,6 +80,9 @@ def threshold_reason(document: Document, threshold: Threshold | None) -> Reason 
 def _group_key(assessment: Assessment) -> tuple[object, ...]:
     account, company = assessment.mapped.account, assessment.candidate.company
     return (
+        # A run works through its events by their own accounts: two whose mappings name one account stay apart, wherever
+        # its chunks end.
+        assessment.candidate.event.account_id,
         account.id if account else None,
         company.party.id if company else None,
         assessment.candidate.event.currency,
