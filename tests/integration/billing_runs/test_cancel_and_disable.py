@@ -44,6 +44,22 @@ async def test_what_is_validated_survives_a_cancel(runs: Runs, connector: Connec
     assert await runs.fates() == {"BE-1": "validated", "BE-2": "reopened"}
 
 
+async def test_a_cancel_that_failed_is_taken_up_as_it_was_meant(runs: Runs, connector: Connector) -> None:
+    await _reach(runs, 1)
+    await runs.command(command("cancel", billing_events="cancel"))
+    await runs.work()
+    assert await runs.take_published("accounting.")  # never to be answered
+    await runs.fail_step("R-1")
+    assert await runs.state() == ("cancelling", "failed")
+
+    await runs.command(command("process"))
+    await runs.settle()
+
+    assert await runs.state() == ("cancelled", "idle")
+    assert await runs.fates() == dict.fromkeys(("BE-1", "BE-2"), "cancelled")
+    assert connector.claims == {}
+
+
 async def test_a_claim_that_is_still_under_way_is_let_go_too(runs: Runs, connector: Connector) -> None:
     await runs.know(event("BE-1"), event("BE-2"))
     await runs.command(create(), command("process"))

@@ -297,6 +297,25 @@ async def test_a_failed_process_run_fails_the_step_and_process_takes_it_up(runs:
     assert await runs.state() == ("draft_invoices", "idle")
 
 
+async def test_a_validation_that_failed_is_asked_for_again(runs: Runs) -> None:
+    await runs.know(event("BE-1"))
+    await runs.command(create())
+    for _ in range(2):
+        await runs.command(command("process"))
+        await runs.settle()
+    await runs.command(command("process"))
+    await runs.work()
+    assert await runs.take_published("accounting.")  # never to be answered
+    await runs.fail_step("R-1")
+    assert await runs.state() == ("validating", "failed")
+
+    await runs.command(command("process"))
+    await runs.settle()
+
+    assert await runs.state() == ("validated", "idle")
+    assert await runs.fates() == {"BE-1": "validated"}
+
+
 async def test_a_step_that_breaks_is_failed_and_others_go_on(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,25 @@ async def test_nothing_to_release_goes_on_to_the_lines(runs: Runs) -> None:
     assert await runs.fates() == {"BE-1": "draft"}
 
 
+async def test_lines_that_failed_are_taken_up_without_releasing_again(runs: Runs) -> None:
+    await runs.know(event("BE-1"))
+    await runs.command(create(release_first=True), command("process"))
+    await runs.work()
+    assert await runs.take_published("accounting.")  # never to be answered
+    await runs.fail_step("R-1")
+
+    await runs.command(command("process"))
+    await runs.settle()
+
+    assert await runs.state() == ("invoice_lines_created", "idle")
+    steps = await runs.database.pool.fetch("select step, status from executions order by number")
+    assert [tuple(row) for row in steps] == [
+        ("release", "completed"),
+        ("invoice_lines", "failed"),
+        ("invoice_lines", "completed"),
+    ]
+
+
 async def test_an_incremental_run_takes_what_is_new_until_it_is_closed(runs: Runs) -> None:
     await runs.know(event("BE-1"))
     await runs.command(create(incremental=True, process_type="automatic"), command("process"))
