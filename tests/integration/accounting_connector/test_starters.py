@@ -1,0 +1,97 @@
+"""Who is named in the facts that follow from a command: who asked for it (contract.md section 1)."""
+
+from typing import Any, Final
+
+from integration.accounting_connector.driver import (
+    CANCEL,
+    CLAIM,
+    RENDER,
+    START,
+    UNCLAIM,
+    VALIDATE,
+    WITHDRAW,
+    ConnectorDriver,
+    Fact,
+    event,
+    item,
+    released,
+    words,
+)
+from support.records import message_record
+
+REVIEWER: Final = {"user_id": "u9", "email": "u9@example.com"}
+"""Not who released the events."""
+
+
+class Asking:
+    """Commands of one user, each with the facts that followed from it."""
+
+    def __init__(self, connector: ConnectorDriver, starter: dict[str, str]) -> None:
+        self._connector = connector
+        self._starter = starter
+
+    async def ask(self, command: str, **body: Any) -> list[Fact]:
+        before = len(await self._connector.facts())
+        await self._connector.command(message_record(command, {**body, "requested_by": self._starter}))
+        await self._connector.settle()
+        told = (await self._connector.facts())[before:]
+        assert [fact["starter"] for fact in told] == [self._starter] * len(told), words(told)
+        return told
+
+
+async def test_every_fact_of_a_claim_a_draft_and_its_cancelling_names_who_asked(
+    connector: ConnectorDriver,
+) -> None:
+    await connector.release(
+        released(event("BE-1")), released(event("BE-2", item("i2", services_product=None)))
+    )
+    asking = Asking(connector, REVIEWER)
+    claimed = await asking.ask(
+        CLAIM, billing_run_id="R-1", billing_event_ids=["BE-1", "BE-2"], part=2, parts=3
+    )
+    assert words(claimed) == ["claimed"]
+    assert [(fact["part"], fact["parts"]) for fact in claimed] == [(2, 3)]
+    drafting = {"process_run_id": "PR-1", "validate": False, "billing_run_id": "R-1"}
+    drafted = await asking.ask(START, select={"billing_event_ids": ["BE-1", "BE-2"]}, **drafting)
+    assert words(drafted) == ["process-run.started", "drafted", "not-passed", "process-run.completed"]
+    assert [fact["billing_run_id"] for fact in drafted] == ["R-1"] * 4
+    # Somebody else goes on with the draft: from now on it is their doing.
+    other = Asking(connector, {"user_id": "u10", "email": "u10@example.com"})
+    draft = {"document_ids": [drafted[1]["document_id"]], "job_id": "step-1"}
+    cancelled = await other.ask(CANCEL, billing_events="reopen", **draft)
+    assert words(cancelled) == ["cancelled", "unclaimed"]
+    refused = await other.ask(VALIDATE, **draft)
+    assert [
+        (word, fact["action"], fact["job_id"]) for word, fact in zip(words(refused), refused, strict=True)
+    ] == [("refused", "validate", "step-1")]
+    end = {"billing_run_id": "R-1", "billing_event_ids": ["BE-2"], "billing_events": "reopen"}
+    unclaimed = await other.ask(UNCLAIM, part=2, parts=2, **end)
+    assert [(word, fact["part"]) for word, fact in zip(words(unclaimed), unclaimed, strict=True)] == [
+        ("unclaimed", 2)
+    ]
+
+
+async def test_every_fact_of_a_validation_and_a_withdrawal_names_who_asked(
+    connector: ConnectorDriver,
+) -> None:
+    await connector.release(released(event("BE-1")), released(event("BE-2")))
+    (drafted,) = [
+        fact
+        for fact in await Asking(connector, REVIEWER).ask(
+            START, process_run_id="PR-1", select={"billing_event_ids": ["BE-1"]}, validate=False
+        )
+        if words([fact]) == ["drafted"]
+    ]
+    other = Asking(connector, {"user_id": "u10", "email": "u10@example.com"})
+    validated = await other.ask(VALIDATE, document_ids=[drafted["document_id"]], job_id="step-1")
+    assert [(word, fact["job_id"]) for word, fact in zip(words(validated), validated, strict=True)] == [
+        ("validated", "step-1")
+    ]
+    last = Asking(connector, {"user_id": "u11", "email": "u11@example.com"})
+    assert words(await last.ask(WITHDRAW, billing_event_ids=["BE-1"])) == ["validated", "withdrawn"]
+    await other.ask(CLAIM, billing_run_id="R-1", billing_event_ids=["BE-2"])
+    assert words(await last.ask(WITHDRAW, billing_event_ids=["BE-2"])) == ["withdraw-refused"]
+    unknown = await last.ask(RENDER, document_ids=["D-404"], format="pdf", job_id="step-2")
+    assert [(fact["action"], fact["job_id"], fact["document_id"]) for fact in unknown] == [
+        ("render", "step-2", "D-404")
+    ]
