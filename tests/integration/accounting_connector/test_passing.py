@@ -1,5 +1,7 @@
 """From released events to documents: auto-pass, process runs on demand, release and invoice."""
 
+from dataclasses import replace
+
 import asyncpg
 import httpx
 import pytest
@@ -297,6 +299,30 @@ async def test_batches_and_filters_stand_for_what_is_released(connector: Connect
     await connector.settle()
     documents = await connector.facts("validated")
     assert [document["billing_event_ids"] for document in documents] == [["BE-2"], ["BE-3"]]
+
+
+async def test_a_filter_stands_for_what_was_released_just_before_and_is_told_of_just_after(
+    connector: ConnectorDriver,
+) -> None:
+    waiting, over = (replace(connector.deployment, settle_seconds=seconds) for seconds in (600.0, 1e-6))
+    await connector.release(released(event("BE-1")))
+    connector.deployment = waiting
+    await connector.command(start("PR-1", select={"filter": {"project_id": "P-1"}}))
+    assert not await connector.step()
+    await connector.release(released(event("BE-2", date="2026-11-01")))
+    assert not await connector.step()
+    connector.deployment = over
+    await connector.settle()
+    documents = await connector.facts("validated")
+    assert sorted(document["billing_event_ids"] for document in documents) == [["BE-1"], ["BE-2"]]
+
+
+async def test_a_list_of_ids_is_worked_at_once(connector: ConnectorDriver) -> None:
+    connector.deployment = replace(connector.deployment, settle_seconds=600.0)
+    await connector.release(released(event("BE-1")))
+    await connector.command(start_ids("PR-1", "BE-1"))
+    assert await connector.step()
+    assert len(await connector.facts("validated")) == 1
 
 
 async def test_one_bad_event_does_not_stop_the_others(

@@ -331,6 +331,10 @@ class Runs:
         self.connector.events |= {each["billing_event_id"]: each for each in events}
         await self.release_facts(*released(*events))
 
+    def let_settle(self, seconds: float) -> None:
+        """Let facts come in for so long before a step selects by more than ids."""
+        self._worker.settle_seconds = seconds
+
     async def chunk(self) -> bool:
         """Do one chunk of background work; whether there was one."""
         return await self._worker.step()

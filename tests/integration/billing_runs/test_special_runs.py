@@ -29,6 +29,29 @@ def _completed(job: Body, released_count: int, failed: int) -> Record:
     return message_record("release.job.completed.v1", body | {"released": released_count, "failed": failed})
 
 
+async def test_a_filter_takes_what_was_released_just_before_and_is_told_of_just_after(runs: Runs) -> None:
+    await runs.know(event("BE-1"))
+    runs.let_settle(600.0)
+    await runs.command(create(), command("process"))
+    await runs.work()
+    assert await runs.state() == ("creating_invoice_lines", "running")
+    await runs.know(event("BE-2"))
+    await runs.work()
+    assert await runs.fates() == {}
+    runs.let_settle(0.0)
+    await runs.settle()
+    assert await runs.state() == ("invoice_lines_created", "idle")
+    assert await runs.fates() == {"BE-1": "draft", "BE-2": "draft"}
+
+
+async def test_a_list_of_events_does_not_wait_for_facts(runs: Runs) -> None:
+    await runs.know(event("BE-1"))
+    runs.let_settle(600.0)
+    await runs.command(create(scope={"billing_event_ids": ["BE-1"]}), command("process"))
+    await runs.settle()
+    assert await runs.fates() == {"BE-1": "draft"}
+
+
 async def test_events_that_await_release_are_released_first(runs: Runs, connector: Connector) -> None:
     waiting = [event(f"BE-{number}", stage="awaiting_release", released=False) for number in (1, 2)]
     await runs.release_facts(*registered(*waiting))

@@ -1,5 +1,8 @@
 """The accounting connector, put together: makes documents from released events, numbers them, writes back."""
 
+from dataclasses import replace
+from typing import Final
+
 from accounting_connector.api.companies import companies_router
 from accounting_connector.api.documents import documents_router
 from accounting_connector.api.eligibility import eligibility_router
@@ -14,13 +17,14 @@ from shared.service import Compose, Parts, run_service
 from shared.settings import read_settings
 
 NAME = "accounting-connector"
+SETTLE_SECONDS: Final = 0.5
 
 
-def compose(settings: AccountingConnectorSettings) -> Compose:
-    """How the parts of the service are made, once there is a database."""
+def compose(settings: AccountingConnectorSettings, *, settle_seconds: float = 0.0) -> Compose:
+    """How the parts of the service are made, once there is a database; `settle_seconds` as Deployment has it."""
 
     def parts(database: Database) -> Parts:
-        deployment = settings.deployment()
+        deployment = replace(settings.deployment(), settle_seconds=settle_seconds)
         processes = RenderingWorkers(settings.rendering_processes)
         return Parts(
             lines=lines(deployment),
@@ -42,4 +46,4 @@ def compose(settings: AccountingConnectorSettings) -> Compose:
 def main() -> None:
     """Run the service until it is asked to stop."""
     settings = read_settings(AccountingConnectorSettings)
-    run_service(NAME, settings, compose(settings))
+    run_service(NAME, settings, compose(settings, settle_seconds=SETTLE_SECONDS))

@@ -21,15 +21,16 @@ from shared.workers import Worker
 
 NAME: Final = "billing-runs"
 STEPS_IDLE_SECONDS: Final = 0.2
+SETTLE_SECONDS: Final = 0.5
 WAITING_IDLE_SECONDS: Final = 0.5
 
 
-def compose(settings: BillingRunsSettings) -> Callable[[Database], Parts]:
-    """What makes the parts of the service once its database is known."""
+def compose(settings: BillingRunsSettings, *, settle_seconds: float = 0.0) -> Callable[[Database], Parts]:
+    """What makes the parts of the service once its database is known; `settle_seconds` as StepWorker has it."""
 
     def make_parts(database: Database) -> Parts:
         commands = Commands(settings.time_zone, settings.command_wait_seconds)
-        steps = StepWorker(database, settings.time_zone)
+        steps = StepWorker(database, settings.time_zone, settle_seconds)
         feed = ProgressFeed(database)
 
         async def look_again() -> bool:
@@ -60,4 +61,4 @@ def compose(settings: BillingRunsSettings) -> Callable[[Database], Parts]:
 def main() -> None:
     """Run the service until it is stopped."""
     settings = read_settings(BillingRunsSettings)
-    run_service(NAME, settings, compose(settings))
+    run_service(NAME, settings, compose(settings, settle_seconds=SETTLE_SECONDS))

@@ -13,7 +13,8 @@ class Deployment:
 
     `lag_seconds`: how long a command or a process run waits for facts that another line may not have read yet: a
     release just told of, an account, a company. A command waits `command_wait_seconds` for what is not known at all
-    (contract.md section 1).
+    (contract.md section 1). `settle_seconds`: how long a process run over a filter, batches or all that is eligible
+    lets facts come in before it is worked: whoever asks may have released something a moment before.
     """
 
     terms: Terms
@@ -21,6 +22,7 @@ class Deployment:
     sync_item_limit: int
     command_wait_seconds: float
     lag_seconds: float = 3.0
+    settle_seconds: float = 0.0
 
     def today(self) -> datetime.date:
         """The business day."""

@@ -27,7 +27,7 @@ from accounting_connector.handlers.assessing import (
 )
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.passing import Passed, pass_events, publish_not_passed, terms_of
-from accounting_connector.handlers.process_runs import publish_run
+from accounting_connector.handlers.process_runs import add_what_has_settled, publish_run
 from accounting_connector.store import billing_events, process_run_events, process_runs
 from accounting_connector.store.billing_events import StoredEvent
 from accounting_connector.store.process_run_events import DueEvent
@@ -61,9 +61,12 @@ async def work_run(work: UnitOfWork, deployment: Deployment, *, one_by_one: bool
     `one_by_one`: each event in a savepoint of its own, so that one which breaks the chunk is an error by itself; events
     then share no documents. Raises BrokenRunError if that does not help either. Locks the run, then its events.
     """
-    run = await process_runs.take_run(work.connection)
-    if run is None:
+    taken = await process_runs.take_run(work.connection, settle_seconds=deployment.settle_seconds)
+    if taken is None:
         return False
+    run, is_new = taken
+    if is_new and deployment.settle_seconds and run.kind is ProcessRunKind.ON_DEMAND:
+        await add_what_has_settled(work, run)
     try:
         await _work_next(work, deployment, run, one_by_one=one_by_one)
     except Exception as error:

@@ -52,15 +52,25 @@ async def start_run(work: UnitOfWork, run: ProcessRun) -> bool:
     if run.kind is ProcessRunKind.RELEASE_AND_INVOICE and run.job_id is not None:
         await process_run_events.freeze_job(work.connection, run.process_run_id, run.job_id)
     else:
-        await selections.freeze_selection(
-            work.connection,
-            run.process_run_id,
-            run.selection,
-            run.grouping,
-            billing_run_id=run.billing_run_id,
-        )
+        await _freeze(work, run)
     publish_run(work, "started", run)
     return True
+
+
+async def add_what_has_settled(work: UnitOfWork, run: ProcessRun) -> None:
+    """Add what a new run's filter or batches stand for by now: a release just before it may have been told of since."""
+    if "billing_event_ids" not in run.selection:
+        await _freeze(work, run)
+
+
+async def _freeze(work: UnitOfWork, run: ProcessRun) -> None:
+    await selections.freeze_selection(
+        work.connection,
+        run.process_run_id,
+        run.selection,
+        run.grouping,
+        billing_run_id=run.billing_run_id,
+    )
 
 
 class OtherRequestError(ValueError):

@@ -63,6 +63,9 @@ order by created_at desc, process_run_id desc limit $6
 _TAKE: Final = """
 select run.* from process_runs as run
 where run.status = 'in_progress' and (
+  run.kind <> 'on_demand' or run.worked_at > run.created_at or jsonb_exists(run.selection, 'billing_event_ids')
+  or run.created_at <= now() - make_interval(secs => $1)
+) and (
   exists (
     select from process_run_events as entry
     where entry.process_run_id = run.process_run_id and entry.result = 'pending' and entry.due_at <= now())
@@ -153,13 +156,14 @@ async def list_runs(
     return rows
 
 
-async def take_run(connection: Connection) -> ProcessRun | None:
-    """Lock the open run that has something to do and was worked on longest ago; None if there is none.
+async def take_run(connection: Connection, *, settle_seconds: float) -> tuple[ProcessRun, bool] | None:
+    """Lock the open run that has something to do and was worked on longest ago, and whether it was never worked on.
 
-    Skips runs that another worker holds. It is the first lock that its transaction takes.
+    None if there is none. A run asked for over more than ids is left alone for its first `settle_seconds`. Skips runs
+    that another worker holds. It is the first lock that its transaction takes.
     """
-    row = await connection.fetchrow(_TAKE)
-    return None if row is None else run_of(row)
+    row = await connection.fetchrow(_TAKE, settle_seconds)
+    return None if row is None else (run_of(row), row["worked_at"] == row["created_at"])
 
 
 async def lock_run(connection: Connection, process_run_id: str) -> ProcessRun | None:

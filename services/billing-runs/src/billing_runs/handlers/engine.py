@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from typing import Final
 
 import structlog
@@ -11,8 +11,9 @@ from billing_runs.domain.executions import Step
 from billing_runs.domain.lifecycle import Action as RunAction
 from billing_runs.domain.lifecycle import ExecutionState, Status, act, goes_on_to, may_start
 from billing_runs.domain.refusals import RefusalCode
+from billing_runs.domain.scope import EventsScope
 from billing_runs.handlers.queued_reviews import send_queued_reviews
-from billing_runs.handlers.session import ASKING, RunSession, open_session, open_sessions
+from billing_runs.handlers.session import ASKING, RunSession, now, open_session, open_sessions
 from billing_runs.handlers.steps import cancellation, invoices, lines, release, rendering, validation
 from billing_runs.handlers.steps.rendering import format_of
 from billing_runs.store import document_steps, run_documents, run_events, runs
@@ -43,10 +44,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class StepWorker:
-    """Goes round the runs that have something to do, a chunk of each at a time."""
+    """Goes round the runs that have something to do, a chunk of each at a time.
+
+    `settle_seconds`: how long a step that selects by more than ids lets facts come in first: whoever asks for it may
+    have released something a moment before.
+    """
 
     database: Database
     time_zone: tzinfo
+    settle_seconds: float = 0.0
     _last_run_id: str = ""
 
     async def step(self) -> bool:
@@ -62,6 +68,8 @@ class StepWorker:
                 return False
             picked.append(run.run_id)
             session = await open_session(work, run)
+            if _is_settling(session, self.settle_seconds):
+                return False
             await advance_run(session, self.time_zone)
             await session.save()
             return True
@@ -78,6 +86,22 @@ class StepWorker:
         failpoints.hit(failpoints.STEP_AFTER_COMMIT)
         self._last_run_id = picked[0] if picked else ""
         return worked
+
+
+def _is_settling(session: RunSession, settle_seconds: float) -> bool:
+    if (
+        session.run.state.execution is not ExecutionState.RUNNING
+        or session.execution.phase != lines.SELECTING
+    ):
+        return False
+    started_at = session.execution.execution.started_at
+    return (
+        settle_seconds > 0
+        and session.execution.place is None
+        and not isinstance(session.run.settings.scope, EventsScope)
+        and started_at is not None
+        and now() < started_at + timedelta(seconds=settle_seconds)
+    )
 
 
 async def advance_run(session: RunSession, time_zone: tzinfo) -> None:
