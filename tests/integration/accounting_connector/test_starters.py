@@ -1,9 +1,12 @@
-"""Who is named in the facts that follow from a command: who asked for it (contract.md section 1)."""
+"""Who is named in facts: who asked, or made the events eligible (contract.md section 1, domain.md section 8)."""
 
 from typing import Any, Final
 
+import pytest
+
 from integration.accounting_connector.driver import (
     CANCEL,
+    CHANGED,
     CLAIM,
     RENDER,
     START,
@@ -12,6 +15,7 @@ from integration.accounting_connector.driver import (
     WITHDRAW,
     ConnectorDriver,
     Fact,
+    account,
     event,
     item,
     released,
@@ -95,3 +99,34 @@ async def test_every_fact_of_a_validation_and_a_withdrawal_names_who_asked(
     assert [(fact["action"], fact["job_id"], fact["document_id"]) for fact in unknown] == [
         ("render", "step-2", "D-404")
     ]
+
+
+@pytest.mark.parametrize("ids", [["BE-1"], ["BE-1", "BE-2"]], ids=["passed at once", "one process run"])
+async def test_an_automatic_pass_is_the_doing_of_who_made_the_events_eligible(
+    connector: ConnectorDriver, ids: list[str]
+) -> None:
+    await connector.release(
+        *(released(event(each, auto_pass_to_accounting=True, account_id=None)) for each in ids)
+    )
+    await connector.settle()
+    assert await connector.facts() == []
+    filled = [
+        {"billing_event": event(each, auto_pass_to_accounting=True), "starter": REVIEWER} for each in ids
+    ]
+    await connector.release(*(message_record(CHANGED, body, ce_causationid="fill-1") for body in filled))
+    await connector.settle()
+    told = await connector.facts()
+    assert words(told) == ["process-run.started", *["validated"] * len(ids), "process-run.completed"]
+    assert [fact["starter"] for fact in told] == [REVIEWER] * len(told)
+
+
+async def test_where_the_last_missing_account_arrives_it_is_the_doing_of_who_changed_the_event_last(
+    connector: ConnectorDriver,
+) -> None:
+    await connector.release(released(event(auto_pass_to_accounting=True, account_id=None)))
+    body = {"billing_event": event(auto_pass_to_accounting=True, account_id="A-2"), "starter": REVIEWER}
+    await connector.release(message_record(CHANGED, body))
+    await connector.reference(account("A-2"))
+    await connector.settle()
+    told = await connector.facts("validated", "process-run.completed")
+    assert [fact["starter"] for fact in told] == [REVIEWER, REVIEWER]
