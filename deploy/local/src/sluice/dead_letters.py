@@ -1,6 +1,7 @@
 """Dead letters: read from a service's topic of them, and sent again to where they came from (domain.md section 7)."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from shared.contracts.topics import dead_letters_topic
 HEADER_PREFIX: Final = "dl_"
 _BYTES_MAX: Final = 20 * 1024 * 1024
 _POLL_MILLISECONDS: Final = 2_000
-_EMPTY_POLLS_MAX: Final = 3
+SILENCE_SECONDS_MAX: Final = 60.0
+"""How long a broker may give nothing of what it has; a busy one may take some seconds."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -100,7 +102,7 @@ async def read_dead_letters(
     async with _reader(client_options, dead_letters_topic(service)) as reader:
         for partition, end in reader.ends.items():
             reader.consumer.seek(partition, max(reader.begins[partition], end - letters_max))
-        letters = await _read_to(reader.consumer, reader.ends)
+        letters = [_letter(record) async for record in _records_to(reader.consumer, reader.ends)]
     return sorted(
         letters, key=lambda letter: (letter.why.get("time", ""), letter.place.partition, letter.place.offset)
     )
@@ -135,11 +137,8 @@ class _Reader:
         if not self.begins.get(partition, 0) <= offset < self.ends.get(partition, 0):
             return None
         self.consumer.seek(partition, offset)
-        for _ in range(_EMPTY_POLLS_MAX):
-            records = await self.consumer.getmany(partition, timeout_ms=_POLL_MILLISECONDS, max_records=1)
-            for record in records.get(partition, []):
-                return record if record.offset == offset else None
-        return None
+        records = [each async for each in _records_to(self.consumer, {partition: offset + 1}, at_a_time=1)]
+        return next((each for each in records if each.offset == offset), None)
 
 
 @asynccontextmanager
@@ -174,17 +173,23 @@ async def _require(client_options: Mapping[str, Any], topic: str) -> None:
         await admin.close()
 
 
-async def _read_to(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> list[DeadLetter]:
-    letters: list[DeadLetter] = []
-    empty_polls = 0
-    while empty_polls < _EMPTY_POLLS_MAX:
-        waiting = [partition for partition in ends if await consumer.position(partition) < ends[partition]]
-        if not waiting:
-            break
-        records = await consumer.getmany(*waiting, timeout_ms=_POLL_MILLISECONDS)
-        empty_polls = 0 if records else empty_polls + 1
-        letters += [_letter(record) for batch in records.values() for record in batch]
-    return letters
+async def _records_to(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], *, at_a_time: int | None = None
+) -> "AsyncIterator[ConsumerRecord[bytes, bytes]]":
+    """The records from where the consumer is up to these ends.
+
+    Raises DeadLetterError if the broker gives none for too long: what is left out must not seem not to be there.
+    """
+    last_at = time.monotonic()
+    while waiting := [each for each, end in ends.items() if await consumer.position(each) < end]:
+        fetched = await consumer.getmany(*waiting, timeout_ms=_POLL_MILLISECONDS, max_records=at_a_time)
+        if fetched:
+            last_at = time.monotonic()
+        elif time.monotonic() - last_at > SILENCE_SECONDS_MAX:
+            raise DeadLetterError(f"the broker gave nothing for {SILENCE_SECONDS_MAX:g} s; try again")
+        for records in fetched.values():
+            for record in records:
+                yield record
 
 
 def _letter(record: "ConsumerRecord[bytes, bytes]") -> DeadLetter:
