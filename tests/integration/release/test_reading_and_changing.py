@@ -17,6 +17,7 @@ from integration.release.driver import (
     project,
     words,
 )
+from integration.release.releasing import SETTINGS
 from release.api.batches import batches_router
 from release.api.billing_events import changing_router, reading_router
 from release.domain.sources import CompanySource
@@ -47,7 +48,7 @@ def application(store: Database, issuer: Issuer) -> Any:
         description="",
         routers=[
             reading_router(store),
-            changing_router(store, CompanySource.PROJECT),
+            changing_router(store, CompanySource.PROJECT, SETTINGS),
             batches_router(store),
         ],
         database=store,
