@@ -254,6 +254,13 @@ async def test_a_file_that_cannot_be_made_says_why(
     answer = await client.get(f"/documents/{document_id}.xml")
     assert (answer.status_code, answer.json()["code"]) == (422, "currency_not_expressible")
     assert [reason["code"] for reason in answer.json()["reasons"]] == ["currency_not_expressible"]
+    assert (await client.get(f"/documents/{document_id}")).json()["rendering"] == {
+        "xml": "failed",
+        "pdf": "none",
+    }
+    again = await client.get(f"/documents/{document_id}.xml")
+    assert (again.status_code, again.json()["reasons"]) == (422, answer.json()["reasons"])
+    assert (await client.get(f"/documents/{document_id}.pdf")).status_code == 200
     unknown = await client.get("/documents/nowhere.pdf")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from accounting_connector.handlers.deployment import Deployment
-from accounting_connector.handlers.files import PASSING, keep_on_demand, load_renderings
-from accounting_connector.rendering.model import NotRenderedError, Rendering
+from accounting_connector.handlers.files import PASSING, fail_on_demand, keep_on_demand, load_renderings
+from accounting_connector.rendering.model import NotRenderedError
 from accounting_connector.rendering.workers import RenderingWorkers
 from accounting_connector.store import files
 from accounting_connector.store.files import RenderedFile
@@ -35,7 +35,14 @@ def files_router(database: Database, deployment: Deployment, processes: Renderin
         async with turns:
             renderings = await load_renderings(database.pool, deployment, [document_id])
             rendering = renderings[document_id]
-            file = RenderedFile(document_id, file_format, await _render(processes, rendering, file_format))
+            try:
+                content = await processes.render(rendering, file_format)
+            except NotRenderedError as error:
+                if error.reasons[0].code not in PASSING:
+                    key, reasons, is_draft = (document_id, file_format), error.reasons, rendering.is_draft
+                    await database.run(lambda work: fail_on_demand(work, key, reasons, is_draft=is_draft))
+                raise _not_made(error) from None
+            file = RenderedFile(document_id, file_format, content)
             await database.run(lambda work: keep_on_demand(work, file, is_draft=rendering.is_draft))
             return rendering.number, file
 
@@ -87,18 +94,15 @@ def _described(file_format: FileFormat) -> dict[int | str, dict[str, Any]]:
     }
 
 
-async def _render(processes: RenderingWorkers, rendering: Rendering, file_format: FileFormat) -> bytes:
-    """The file. Raises Problem: 422 for what stands in the document itself, 503 for what may pass."""
-    try:
-        return await processes.render(rendering, file_format)
-    except NotRenderedError as error:
-        code = error.reasons[0].code
-        members = {"reasons": reason_bodies(error.reasons)}
-        title = "The file cannot be made"
-        if code in PASSING:
-            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-            raise Problem(503, code, title, detail=str(error), members=members, headers=headers) from None
-        raise Problem(422, code, title, detail=str(error), members=members) from None
+def _not_made(error: NotRenderedError) -> Problem:
+    """422 for what stands in the document itself, 503 for what may pass."""
+    code = error.reasons[0].code
+    members = {"reasons": reason_bodies(error.reasons)}
+    title = "The file cannot be made"
+    if code in PASSING:
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return Problem(503, code, title, detail=str(error), members=members, headers=headers)
+    return Problem(422, code, title, detail=str(error), members=members)
 
 
 def _is_known(if_none_match: str, etag: str) -> bool:

@@ -127,6 +127,15 @@ async def keep_on_demand(work: UnitOfWork, file: RenderedFile, *, is_draft: bool
         await _tell(work, heads, {(file.document_id, file.format): file}, {})
 
 
+async def fail_on_demand(
+    work: UnitOfWork, key: FileKey, reasons: Sequence[Reason], *, is_draft: bool
+) -> None:
+    """Note that a file which somebody has asked to see cannot be made, unless its document has been validated."""
+    heads = await documents.lock_heads(work.connection, [key[0]])
+    if _is_draft(heads[key[0]].status) == is_draft:
+        await files.fail_file(work.connection, key, reasons)
+
+
 def _made(queued: QueuedFile, wanted: tuple[Rendering, FileFormat], made: bytes | NotRenderedError) -> _Made:
     is_draft = wanted[0].is_draft
     if isinstance(made, NotRenderedError):

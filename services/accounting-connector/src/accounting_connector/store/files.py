@@ -79,6 +79,13 @@ update document_files as file set state = 'failed', reasons = failed.reasons
 from unnest($1::text[], $2::text[], $3::jsonb[]) as failed (document_id, format, reasons)
 where file.document_id = failed.document_id and file.format = failed.format and file.state = 'queued'
 """
+_FAIL_NEW: Final = """
+insert into document_files (document_id, format, state, reasons) values ($1, $2, 'failed', $3)
+on conflict do nothing
+"""
+_FAIL_STALE: Final = """
+update document_files set state = 'failed', reasons = $3 where document_id = $1 and format = $2 and state = 'stale'
+"""
 _PUT_OFF: Final = """
 update document_files as file set attempts = attempts + 1, due_at = now() + make_interval(secs => later.seconds)
 from unnest($1::text[], $2::text[], $3::float8[]) as later (document_id, format, seconds)
@@ -214,6 +221,13 @@ async def fail_files(connection: Connection, failed: Mapping[FileKey, Sequence[R
     """Give up files of locked documents, with the reasons."""
     reasons = [json_list(reason_bodies(tuple(each))) for each in failed.values()]
     await connection.execute(_FAIL, *_columns(failed), reasons)
+
+
+async def fail_file(connection: Connection, key: FileKey, reasons: Sequence[Reason]) -> None:
+    """Note why a file of a locked document cannot be made, unless a worker is about to say so."""
+    values = (*key, reason_bodies(reasons))
+    await connection.execute(_FAIL_NEW, *values)
+    await connection.execute(_FAIL_STALE, *values)
 
 
 async def put_off(connection: Connection, seconds: Mapping[FileKey, float]) -> None:
