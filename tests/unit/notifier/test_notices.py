@@ -51,3 +51,18 @@ def test_what_had_nothing_to_do_says_so() -> None:
     run = process_run_notice(fact(RUN, status="completed", totals={}, **nothing))
     assert run.text.endswith("has ended. There was nothing to pass.")
     assert process_run_notice(fact(RUN, **nothing | {"already_done": 1})).text.endswith("has ended well.")
+
+
+def test_a_process_runs_notice_has_its_counts_its_totals_by_currency_and_its_page() -> None:
+    run = fact(RUN, invoices=2, credit_notes=1, not_passed=3, already_done=4, process_run_id="PR-9")
+    notice = process_run_notice(run)
+    assert notice.title == "Process run: 2 invoices, 1 credit note, 3 not passed"
+    assert notice.counts == {"invoices": 2, "credit_notes": 1, "not_passed": 3, "already_done": 4}
+    assert {currency: dict(sums) for currency, sums in notice.totals.items()} == SAMPLES[RUN]["totals"]
+    assert notice.path == "/pages/process-runs/PR-9"
+    assert notice.more_reasons == 3 - len(notice.reasons)
+    at_once = process_run_notice(
+        fact(RUN, invoices=1, credit_notes=0, not_passed=0, already_done=0, at_once=True)
+    )
+    assert at_once.title == "Passed to accounting: 1 invoice, 0 credit notes, 0 not passed"
+    assert "already_done" not in at_once.counts
