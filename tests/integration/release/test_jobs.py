@@ -18,6 +18,7 @@ from integration.release.releasing import (
 )
 from release.domain.settings import ReleaseSettings
 from release.handlers import job_work
+from release.handlers.job_work import job_step
 from release.store import job_selections, jobs
 from shared.database.database import Database
 from shared.failpoints import JOB_AFTER_CHUNK, KILLED_EXIT_CODE
@@ -39,6 +40,24 @@ async def job_facts(driver: ReleasingDriver, job_id: str = "J-1") -> list[Any]:
         for fact in await driver.facts()
         if fact.type.startswith("release.job.") and fact["job_id"] == job_id
     ]
+
+
+async def test_a_job_waits_shortly_for_an_event_that_is_about_to_come(driver: ReleasingDriver) -> None:
+    await driver.know(project(), worth("BE-1", "1.00"))
+    await driver.command(start_job("J-1", {"billing_event_ids": ["BE-1", "BE-2"]}))
+    patient = job_step(driver.database, driver.settings, unknown_wait_seconds=600.0)
+    assert not await patient()
+    await driver.know(worth("BE-2", "1.00"))
+    while await patient():
+        pass
+    done = (await job_facts(driver))[-1]
+    assert (done["status"], done["released"], done["failed"]) == ("completed", 2, 0)
+
+
+async def test_a_job_of_known_events_does_not_wait(driver: ReleasingDriver) -> None:
+    await driver.know(project(), worth("BE-1", "1.00"))
+    await driver.command(start_job("J-1", {"billing_event_ids": ["BE-1"]}))
+    assert await job_step(driver.database, driver.settings, unknown_wait_seconds=600.0)()
 
 
 async def test_job_tells_how_it_goes(driver: ReleasingDriver) -> None:

@@ -1,5 +1,7 @@
 """Puts the release service together."""
 
+from typing import Final
+
 from release.api.batches import batches_router
 from release.api.billing_events import changing_router, reading_router
 from release.api.caps import caps_router
@@ -21,8 +23,11 @@ from shared.workers import Worker
 DESCRIPTION = "Registers billing events, holds the caps, and releases one event or many."
 
 
-def compose(settings: Settings) -> Compose:
-    """The parts of the service, once its database is there."""
+UNKNOWN_WAIT_SECONDS: Final = 3.0
+
+
+def compose(settings: Settings, *, unknown_wait_seconds: float = 0.0) -> Compose:
+    """The parts of the service, once its database is there; `unknown_wait_seconds` as job_step has it."""
 
     def parts(database: Database) -> Parts:
         source = settings.company_source
@@ -50,7 +55,11 @@ def compose(settings: Settings) -> Compose:
                 Worker("changes", ChangeSpreader(database).step, idle_seconds=0.1),
                 Worker("completions", lambda: complete_next(database, source), idle_seconds=0.1),
                 Worker("waiting commands", lambda: commands.take_up_waiting(database), idle_seconds=0.25),
-                Worker("jobs", job_step(database, settings.release), idle_seconds=0.1),
+                Worker(
+                    "jobs",
+                    job_step(database, settings.release, unknown_wait_seconds=unknown_wait_seconds),
+                    idle_seconds=0.1,
+                ),
                 Worker(
                     "reconciliation",
                     reconciliation_step(database, every_seconds=settings.reconciliation_seconds),
@@ -67,4 +76,4 @@ def compose(settings: Settings) -> Compose:
 def main() -> None:
     """Run the service until it is stopped."""
     settings = read_settings(Settings)
-    run_service("release", settings, compose(settings))
+    run_service("release", settings, compose(settings, unknown_wait_seconds=UNKNOWN_WAIT_SECONDS))

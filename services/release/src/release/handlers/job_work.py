@@ -123,10 +123,13 @@ async def _publish(work: UnitOfWork, what: str, job: Job, cause: Cause | None = 
     work.publish(f"release.job.{what}.v1", job.job_id, job_fact_body(job, list(failures)), cause or job.cause)
 
 
-def job_step(database: Database, settings: ReleaseSettings) -> Callable[[], Awaitable[bool]]:
+def job_step(
+    database: Database, settings: ReleaseSettings, *, unknown_wait_seconds: float = 0.0
+) -> Callable[[], Awaitable[bool]]:
     """The step of the worker that works jobs: one step of the job that has waited longest, in one transaction.
 
-    What time may cure is tried again; a job that breaks the step otherwise has failed.
+    What time may cure is tried again; a job that breaks the step otherwise has failed. A job begins at most
+    `unknown_wait_seconds` later than it could, while an event that it names is not known.
     """
 
     async def step() -> bool:
@@ -134,7 +137,7 @@ def job_step(database: Database, settings: ReleaseSettings) -> Callable[[], Awai
 
         async def act(work: UnitOfWork) -> None:
             nonlocal taken
-            taken = await jobs.take_job(work.connection)
+            taken = await jobs.take_job(work.connection, unknown_wait_seconds=unknown_wait_seconds)
             if taken is not None:
                 await work_on(work, taken, settings)
 

@@ -28,8 +28,13 @@ on conflict do nothing returning true
 _LOAD: Final = f"select {_COLUMNS} from release_jobs where job_id = $1"  # noqa: S608
 _LOCK: Final = f"{_LOAD} for no key update"
 _TAKE: Final = f"""
-select {_COLUMNS} from release_jobs where status in ('queued', 'running')
-order by worked_at, job_id limit 1 for no key update skip locked
+select {_COLUMNS} from release_jobs as job
+where status in ('queued', 'running') and (
+  status = 'running' or created_at <= now() - make_interval(secs => $1)
+  or not exists (
+    select from release_job_events as chosen where chosen.job_id = job.job_id
+      and not exists (select from billing_events as known where known.billing_event_id = chosen.billing_event_id)))
+order by worked_at, job_id limit 1 for no key update of job skip locked
 """  # noqa: S608
 _CHUNK: Final = """
 select billing_event_id from release_job_events where job_id = $1 and place > $2 order by place limit $3
@@ -175,9 +180,12 @@ async def lock_job(connection: Connection, job_id: str) -> Job | None:
     return None if row is None else _job_of(row)
 
 
-async def take_job(connection: Connection) -> Job | None:
-    """Lock the open job that was worked on longest ago and that no other worker holds; None if there is none."""
-    row = await connection.fetchrow(_TAKE)
+async def take_job(connection: Connection, *, unknown_wait_seconds: float) -> Job | None:
+    """Lock the open job that was worked on longest ago and that no other worker holds; None if there is none.
+
+    A job that names events which are not known is left alone for its first `unknown_wait_seconds`.
+    """
+    row = await connection.fetchrow(_TAKE, unknown_wait_seconds)
     return None if row is None else _job_of(row)
 
 
