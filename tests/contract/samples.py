@@ -215,6 +215,8 @@ _BILLING_EVENT: Final[Body] = {
     "stage": "released",
     "released": True,
     "released_at": "2026-11-21T08:30:00Z",
+    "released_by": "u1",
+    "released_by_job_id": None,
     "invoiced": False,
     "invoice_number": None,
     "invoice_date": None,
@@ -224,8 +226,10 @@ _BILLING_EVENT: Final[Body] = {
     "root_id": "BE-1",
     "made_by_cap": False,
     "on_hold": False,
+    "queued_by": None,
     "conflict": False,
     "missing": [],
+    "waits_for": [{"kind": "timecard", "id": "T-1"}],
     "filled": {"account_id": "project", "company_id": "project", "billing_event_currency": "company"},
     "fields": {"any": "custom fields"},
     "items": [
@@ -258,12 +262,22 @@ _CAP: Final[Body] = {
     "bookings": "10000.00",
     "remaining_before": "300.00",
     "remaining_after": "50.00",
+    "budgets": [
+        {
+            "budget_id": "B-1",
+            "amount": "15000.00",
+            "tolerance": "0.99",
+            "released_before": "100.00",
+            "released_after": "350.00",
+        }
+    ],
 }
 _ADJUSTMENT: Final[Body] = {
     "item_id": "BE-1.adj1",
     "amount": "-50.00",
     "budget_id": "B-1",
     "billing_event_id": "BE-1",
+    "adjusts_item_id": "BEI-2",
 }
 _BILLING_EVENT_FACT: Final[Body] = {"billing_event_id": "BE-1", "project_id": "P-100", "starter": _STARTER}
 _JOB: Final[Body] = {

@@ -16,6 +16,7 @@ from release.store.events import load_events
 from shared.contracts.catalogue import CATALOGUE
 from shared.database.database import Database
 from shared.messaging.batches import BatchProcessor
+from support.contracts import unknown_fields
 from support.records import message_record
 
 PROJECT = "psa.project.upserted.v1"
@@ -157,13 +158,18 @@ class ReleaseDriver:
         ]
 
     async def facts_since(self, seq: int) -> list[tuple[int, Fact]]:
-        """What was published after the message of this number, each with its own, in order."""
+        """What was published after the message of this number, each with its own, in order.
+
+        Each holds no field but those that the published contract names.
+        """
         facts = []
         for row in await self.database.pool.fetch("select * from outbox where seq > $1 order by seq", seq):
             if row["type"] not in CATALOGUE:
                 continue
             body = json.loads(row["payload"])
-            CATALOGUE[row["type"]].body_model.model_validate(body)
+            model = CATALOGUE[row["type"]].body_model
+            model.model_validate(body)
+            assert unknown_fields(model, body) == [], row["type"]
             fact = Fact(body)
             fact.type, fact.key = row["type"], row["aggregateid"].decode()
             fact.correlation_id, fact.causation_id = row["correlationid"], row["causationid"]

@@ -14,12 +14,16 @@ from shared.contracts.base import (
     Instant,
     Name,
     Reader,
+    UserId,
     Version,
     check_minor_units_in_list,
 )
 from shared.contracts.custom_fields import CustomFields
 from shared.contracts.decimals import Amount, Quantity, TotalAmount, UnitPrice
 from shared.contracts.psa import ItemCategory
+
+WAITED_FOR_MAX = 3 * ITEMS_MAX + 1
+"""The project, and of each item its budget, a record of its chain and its milestone."""
 
 Stage = Literal[
     "incomplete",
@@ -58,10 +62,18 @@ class BillingEventItem(Reader):
     fields: CustomFields = Field(default_factory=dict)
 
 
+class WaitedFor(Reader):
+    """What an incomplete billing event waits for: a project, a budget, or a business record of this kind."""
+
+    kind: Code
+    id: Id
+
+
 class BillingEvent(Reader):
     """A billing event as the release service has completed it (domain.md section 1).
 
-    `conflict`: its project is capped at both levels, so that nothing above 0 is released (domain.md section 3).
+    `released_by` is a user, `queued_by` the release job that the event waits for in stage `queued`. `conflict`: its
+    project is capped at both levels, so that nothing above 0 is released (domain.md section 3).
     """
 
     billing_event_id: Id
@@ -82,6 +94,8 @@ class BillingEvent(Reader):
     corrects_billing_event_id: Id | None = None
     released: bool = False
     released_at: Instant | None = None
+    released_by: UserId | None = None
+    released_by_job_id: Id | None = None
     invoiced: bool = False
     invoice_number: Name | None = None
     invoice_date: Date | None = None
@@ -90,8 +104,10 @@ class BillingEvent(Reader):
     root_id: Id | None = None
     made_by_cap: bool = False
     on_hold: bool = False
+    queued_by: Id | None = None
     conflict: bool = False
     missing: list[Code] = Field(default_factory=list, max_length=100)
+    waits_for: list[WaitedFor] = Field(default_factory=list, max_length=WAITED_FOR_MAX)
     filled: dict[Code, Code] = Field(default_factory=dict, max_length=100)
     fields: CustomFields = Field(default_factory=dict)
 

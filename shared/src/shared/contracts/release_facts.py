@@ -19,7 +19,7 @@ from shared.contracts.base import (
 from shared.contracts.billing_event import BillingEvent
 from shared.contracts.decimals import Amount, Percentage, Ratio, TotalAmount
 from shared.contracts.facts import FIRST_MAX, BillingEventReasons, Fact, FactIds, PartedFact, Reasons
-from shared.contracts.psa import BusinessRecordKind
+from shared.contracts.psa import BUDGETS_MAX, BusinessRecordKind
 
 CapLevel = Literal["project", "budget"]
 ReleaseJobStatus = Literal["queued", "running", "completed", "completed_with_errors", "failed"]
@@ -37,14 +37,28 @@ class BillingEventChanged(Fact):
     billing_event: BillingEvent
 
 
+class BudgetFigures(Reader):
+    """A capped budget that a release was tested against, before and after it."""
+
+    budget_id: Id
+    amount: TotalAmount
+    tolerance: TotalAmount
+    released_before: TotalAmount
+    released_after: TotalAmount
+
+
 class Cap(Reader):
-    """The cap that a release was tested against, before and after it (domain.md section 3)."""
+    """The cap that a release was tested against, before and after it (domain.md section 3).
+
+    Bookings and remaining are the project's, at either level; `budgets` are the capped ones that the event uses.
+    """
 
     level: CapLevel
     budget_id: Id | None = None
     bookings: TotalAmount
     remaining_before: TotalAmount
     remaining_after: TotalAmount
+    budgets: list[BudgetFigures] = Field(default_factory=list, max_length=BUDGETS_MAX)
 
 
 class BillingEventReleased(Fact):
@@ -58,12 +72,13 @@ class BillingEventReleased(Fact):
 
 
 class Adjustment(Reader):
-    """A generated adjustment of a budget's overage: its id, amount, budget, and the event it stands in."""
+    """A generated adjustment of an item's overage: its id, amount, budget, and the event it stands in."""
 
     item_id: Id
     amount: Amount
     budget_id: Id | None = None
     billing_event_id: Id
+    adjusts_item_id: Id | None = None
 
 
 class BillingEventSplit(PartedFact):
