@@ -297,6 +297,7 @@ async def test_documents_follow_the_settings_in_force(
     await connector.release(released(event(fields={"invoice_now": True})))
     (document,) = await connector.facts("validated")
     assert (document["engagement"], document["total_tax"]) == ("E-1", "20.00")
+    assert (document["customer_reference"], document["billing_event_currency"]) == ("PO 4711", "GBP")
     assert document["lines"][0]["additional_fields"] == {"cost_centre": "timecard"}
 
 
