@@ -12,6 +12,7 @@ from shared.money import exact_sum
 _TOLD_OF_EVENTS: Final = (
     *("version", "released", "released_at", "invoiced", "invoice_number", "invoice_date", "document_id"),
     *("origin_id", "root_id", "made_by_cap", "on_hold", "conflict", "missing", "filled"),
+    *("released_by", "released_by_job_id", "queued_by", "waits_for"),
 )
 _TOLD_OF_ITEMS: Final = (
     *("created_at", "business_record_version", "services_product_from", "released", "invoiced", "billed"),
