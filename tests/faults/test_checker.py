@@ -47,7 +47,7 @@ where mirrors_document_id is not null""",
 update billing_runs.run_events set state = 'asked', claimed = false""",
     "a billing run sees its documents as they are": """
 update billing_runs.run_documents set total_net = total_net + 0.01""",
-    "a claim ends with its run": """
+    "a claim ends with its run, or with the quarantine run that its event was moved to": """
 insert into accounting_connector.claims (billing_event_id, billing_run_id)
 select 'held', min(run_id) from billing_runs.runs where status = 'validated'""",
     "the connector knows every event as release does": """

@@ -105,6 +105,9 @@ async def test_services_that_die_at_a_named_point_lose_nothing_and_do_nothing_tw
 
 def test_every_named_point_is_died_at() -> None:
     known = {value for name, value in vars(failpoints).items() if name.isupper() and isinstance(value, str)}
+    known.discard(
+        failpoints.BETWEEN_CLAIMS
+    )  # a run under load claims all at once; test_run_kills.py has one that does not
     assert {point for sequence in _EACH_ONCE.values() for point, _ in sequence} == known
     often = [point for points in _LONG for sequence in points.values() for point, _ in sequence]
     assert all(often.count(point) >= 2 for point in known)

@@ -1,141 +1,31 @@
 """Services that die in every step of a billing run: it goes on, nothing is made twice or forgotten."""
 
-import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from random import Random
 from typing import Any, Final
 
-import asyncpg
 import pytest
 
-from sluice.broker_options import broker_options
-from sluice.service_process import ServiceProcess
-from support.books.quiet import wait_until_quiet
-from support.faults import spawn, wait_until_ready
-from support.load.broker_clients import Sender
-from support.load.plan import Event, Kind, Plan
-from support.load.records import cloud_event
-from support.load.world import Project, account_id
+from support.faults import wait_until_ready
+from support.runs_under_faults import (
+    CONNECTOR,
+    RELEASE,
+    SERVICES,
+    RunUnderFaults,
+    Step,
+    created_run,
+)
 from support.trial import Trial
 from support.waiting import wait_until
 
-CONNECTOR: Final = "accounting-connector"
-SERVICES: Final = ("release", CONNECTOR, "billing-runs", "notifier")
 EVENTS: Final = 40
-STEP_SECONDS_MAX: Final = 300.0
 
-STEPS: Final[tuple[tuple[str, str, dict[str, str], str], ...]] = (
-    ("release", "process", {}, "invoice_lines_created"),
-    ("invoices", "process", {}, "draft_invoices"),
-    ("validation", "process", {}, "validated"),
-    ("xml", "render", {"format": "xml"}, "validated"),
-)
-"""A step that is to be seen under way, the command that starts it, what that takes, and where the run rests next."""
-
-_RUN: Final = """
-select run.status, run.execution, latest.step, latest.status as outcome, latest.done
-from billing_runs.runs as run
-left join lateral (
-  select * from billing_runs.executions as one where one.run_id = run.run_id order by number desc limit 1
-) as latest on true
-where run.run_id = $1
-"""
-_DOCUMENTS: Final = """
-select event_id, count(*) as documents, count(file.document_id) as files
-from accounting_connector.documents as document
-cross join lateral unnest(billing_event_ids) as event_id
-left join accounting_connector.document_files as file
-  on file.document_id = document.document_id and file.format = 'xml' and file.state = 'ready'
-where document.status = $2 and event_id like $1 || '-%'
-group by event_id order by event_id
-"""
-_FATES: Final = (
-    "select state, count(*) as events from billing_runs.run_events where run_id = $1 group by state"
-)
-
-
-@dataclass
-class _Run:
-    """A run over events that await release, which it releases first."""
-
-    trial: Trial
-    run_id: str
-    events: Sequence[Event]
-    sender: Sender
-    connection: "asyncpg.Connection[Any]"
-    commands: int = 0
-
-    async def command(self, what: str, **body: Any) -> None:
-        self.commands += 1
-        message_type, message_id = f"billing-runs.run.{what}.v1", f"{self.run_id}:{self.commands}"
-        body = {"run_id": self.run_id, **body}
-        await self.sender.send(
-            [cloud_event("billing-runs.commands", self.run_id, message_type, message_id, body)]
-        )
-
-    async def wait_for(self, what: str, **wanted: str) -> None:
-        async def is_there() -> bool:
-            row = await self.connection.fetchrow(_RUN, self.run_id)
-            return row is not None and all(row[name] == value for name, value in wanted.items())
-
-        await wait_until(is_there, seconds=STEP_SECONDS_MAX, what=f"{self.run_id}: {what}")
-
-    async def die_in(self, step: str, command: str, body: dict[str, str], victims: Sequence[str]) -> None:
-        """Start a step, and kill these services while it is under way.
-
-        The connector is stopped meanwhile, so that the step cannot end before; if it is a victim, it dies as it was.
-        """
-        system = self.trial.system
-        connector = system.services[CONNECTOR]
-        for victim in victims:
-            system.pause_watch(victim)
-        _signal(connector, signal.SIGSTOP)
-        try:
-            await self.command(command, **body)
-            await self.wait_for(f"{step} under way", execution="running")
-        finally:
-            for victim in victims:
-                await asyncio.to_thread(system.services[victim].kill)
-            if CONNECTOR not in victims:
-                _signal(connector, signal.SIGCONT)
-            for victim in victims:
-                spawn(system, victim)
-                system.resume_watch(victim)
-
-
-def _signal(process: ServiceProcess, number: signal.Signals) -> None:
-    assert process.pid is not None, f"{process.service.name} does not run"
-    os.kill(process.pid, number)
-
-
-@asynccontextmanager
-async def _released_first(trial: Trial) -> AsyncIterator[_Run]:
-    """A run that has been created over events that are registered."""
-    code = trial.plan(events=1).code
-    project = Project(f"{code}-P", account_id(code, 0))
-    events = [Event(f"{code}-BE-{n:02}", project, Kind.WAITING, (100_00 + n,)) for n in range(EVENTS)]
-    plan = Plan(code, [project], events)
-    infrastructure = trial.system.infrastructure
-    connection = await asyncpg.connect(infrastructure.database.administrator_url)
-    try:
-        async with Sender(broker_options(infrastructure.broker.bootstrap_servers)) as sender:
-            run = _Run(trial, f"{code}-RUN", events, sender, connection)
-            await sender.send([*plan.sources(), *(event.generated() for event in events)])
-            await wait_until_quiet(trial.system)
-            await run.command(
-                "create",
-                kind="exceptional",
-                scope={"filter": {"project_id": project.project_id}},
-                invoice_date="2026-11-30",
-                release_first=True,
-            )
-            yield run
-            trial.note_sent(*sender.sent)
-    finally:
-        await connection.close()
+RELEASING: Final = Step("release", "process", RELEASE, "invoice_lines_created")
+"""With the step of the lines, which follows by itself."""
+INVOICES: Final = Step("invoices", "process", CONNECTOR, "draft_invoices")
+VALIDATION: Final = Step("validation", "process", CONNECTOR, "validated")
+FILES: Final = Step("xml", "render", CONNECTOR, "validated", {"format": "xml"})
+CANCELLATION: Final = Step("cancellation", "cancel", CONNECTOR, "cancelled", {"billing_events": "cancel"})
 
 
 def _victims() -> list[Any]:
@@ -143,39 +33,111 @@ def _victims() -> list[Any]:
     return [every_one, *(pytest.param((each,), id=each, marks=pytest.mark.slow) for each in SERVICES)]
 
 
+async def _assert_books_balance(trial: Trial) -> None:
+    differences = await trial.differences()
+    assert not differences, "\n".join(differences)
+
+
 @pytest.mark.parametrize("victims", _victims())
 async def test_a_run_goes_on_when_services_die_in_each_of_its_steps(
     trial: Trial, victims: Sequence[str]
 ) -> None:
-    async with _released_first(trial) as run:
-        for step, command, body, status in STEPS:
-            await run.die_in(step, command, body, victims)
-            await run.wait_for(f"the end of {step}", execution="idle", status=status)
-        await wait_until_ready(trial.system)
-        made = await run.connection.fetch(_DOCUMENTS, run.events[0].event_id.partition("-")[0], "validated")
-        fates = {row["state"]: row["events"] for row in await run.connection.fetch(_FATES, run.run_id)}
+    """In the step of the lines when a part of the events is claimed; reviews are done while documents are numbered.
 
-    assert [(row["event_id"], row["documents"], row["files"]) for row in made] == [
-        (event.event_id, 1, 1) for event in run.events
-    ]
+    Files are made in the next test.
+    """
+    async with created_run(trial, events=EVENTS) as run:
+        put_off, *others = run.event_ids
+        await run.die_while_releasing_and_claiming(RELEASING, victims)
+        await run.wait_for_end_of(RELEASING)
+        await run.die_in(INVOICES, victims)
+        await run.wait_for_end_of(INVOICES)
+        await wait_until_ready(trial.system)
+        assert await run.review("reject", put_off, reason="wrong address") == ["done"]
+
+        async def decide() -> None:
+            await run.wait_for("documents sent to be numbered", phase="waiting")
+            assert await run.review("accept", put_off) == ["done"]
+            assert await run.review("quarantine", others[0]) == ["action_not_available"]
+            assert await run.refusal("cancel", billing_events="reopen") == "step_running"
+
+        await run.die_in(VALIDATION, victims, meanwhile=decide)
+        await run.wait_for_end_of(VALIDATION, status="draft_invoices")
+        assert await run.fates() == {"validated": EVENTS - 1, "draft": 1}
+        await run.do(VALIDATION)
+        await wait_until_ready(trial.system)
+        made, fates = await run.made(), await run.fates()
+
+    assert [(event, status) for event, status, _ in made] == [(each, "validated") for each in run.event_ids]
     assert fates == {"validated": EVENTS}
-    differences = await trial.differences()
-    assert not differences, "\n".join(differences)
+    await _assert_books_balance(trial)
 
 
 @pytest.mark.parametrize("victims", _victims())
-async def test_a_cancel_goes_on_when_services_die_in_it(trial: Trial, victims: Sequence[str]) -> None:
-    async with _released_first(trial) as run:
-        for step, command, body, status in STEPS[:2]:
-            await run.command(command, **body)
-            await run.wait_for(f"the end of {step}", execution="idle", status=status)
-        await run.die_in("cancellation", "cancel", {"billing_events": "cancel"}, victims)
-        await run.wait_for("its end", execution="idle", status="cancelled")
-        await wait_until_ready(trial.system)
-        left = await run.connection.fetch(_DOCUMENTS, run.events[0].event_id.partition("-")[0], "draft")
-        fates = {row["state"]: row["events"] for row in await run.connection.fetch(_FATES, run.run_id)}
+async def test_reviews_and_a_cancel_go_on_when_services_die_amid_them(
+    trial: Trial, victims: Sequence[str]
+) -> None:
+    """Documents are decided on while files are made; then all that is not validated is cancelled."""
+    async with created_run(trial, events=EVENTS) as run:
+        numbered, let_go, rejected, moved, *rest = run.event_ids
+        await run.do(RELEASING)
+        await run.do(INVOICES)
 
-    assert left == []
-    assert fates == {"cancelled": EVENTS}
-    differences = await trial.differences()
-    assert not differences, "\n".join(differences)
+        async def decide() -> None:
+            assert await run.review("validate", numbered) == ["queued"]
+            assert await run.review("cancel", let_go, billing_events="reopen") == ["queued"]
+            assert await run.review("reject", rejected, reason="wrong address") == ["done"]
+            assert await run.review("quarantine", moved) == ["done"]
+            assert await run.refusal("cancel", billing_events="cancel") == "step_running"
+
+        await run.die_in(FILES, victims, meanwhile=decide)
+        await run.wait_for_end_of(FILES, status="rejected")
+        await _wait_for_reviews(run, {numbered: "validated", let_go: "cancelled", rejected: "rejected"})
+        await run.die_in(CANCELLATION, victims)
+        await run.wait_for_end_of(CANCELLATION, status="validated")
+        await wait_until_ready(trial.system)
+        made, fates = await run.made(), await run.fates()
+        in_quarantine = await run.reviews(f"{run.run_id}.quarantine")
+
+    assert [(event, status) for event, status, _ in made] == [(numbered, "validated"), (moved, "draft")]
+    assert fates == {"validated": 1, "reopened": 1, "cancelled": 1 + len(rest)}
+    assert in_quarantine == {moved: "draft"}
+    await _assert_books_balance(trial)
+
+
+async def _wait_for_reviews(run: RunUnderFaults, wanted: dict[str, str]) -> None:
+    async def are_there() -> bool:
+        reviews = await run.reviews()
+        return {each: reviews[each] for each in wanted} == wanted
+
+    await wait_until(are_there, what=f"{wanted}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_run_goes_on_when_services_die_at_any_moment(trial: Trial, seed: int) -> None:
+    """Each of them once in each step, while documents are decided on and somebody looks at the run all the time."""
+    random = Random(seed)
+    async with created_run(trial, events=EVENTS * 5) as run, run.looked_at():
+        moved, let_go, put_off, *_ = run.event_ids
+        for step in (RELEASING, INVOICES):
+            await run.die_at_random(step, random)
+            await run.wait_for_end_of(step)
+        await run.decide("reject", put_off, reason="wrong address")
+        await run.decide("quarantine", moved)
+        await run.decide("cancel", let_go, billing_events="reopen")
+        await run.decide("accept", put_off)
+        await run.die_at_random(FILES, random)
+        await run.wait_for_end_of(FILES, status="draft_invoices")
+        await _wait_for_reviews(run, {let_go: "cancelled", put_off: "draft"})
+        for step in (VALIDATION, FILES):
+            await run.die_at_random(step, random)
+            await run.wait_for_end_of(step)
+        made, fates = await run.made(), await run.fates()
+        in_quarantine = await run.reviews(f"{run.run_id}.quarantine")
+
+    validated = [each for each in run.event_ids if each not in (moved, let_go)]
+    assert [each for each in made if each[0] != moved] == [(each, "validated", 1) for each in validated]
+    assert fates == {"validated": len(validated), "reopened": 1}
+    assert in_quarantine == {moved: "draft"}
+    await _assert_books_balance(trial)

@@ -24,7 +24,7 @@ from support.waiting import wait_until
 
 READY_SECONDS_MAX: Final = 240.0
 DEATH_SECONDS_MAX: Final = 240.0
-_FAILPOINTS: Final = "SLUICE_FAILPOINTS"
+FAILPOINTS: Final = "SLUICE_FAILPOINTS"
 
 
 def spawn(
@@ -124,12 +124,13 @@ async def armed(
 
 async def _die_at_each(system: System, service: str, sequence: Sequence[tuple[str, int]]) -> None:
     for point, count in sequence:
-        spawn(system, service, settings={_FAILPOINTS: f"{point}:{count}"})
-        await _die(system.services[service], point)
+        spawn(system, service, settings={FAILPOINTS: f"{point}:{count}"})
+        await wait_for_death(system.services[service], point)
     spawn(system, service)
 
 
-async def _die(process: ServiceProcess, point: str) -> None:
+async def wait_for_death(process: ServiceProcess, point: str) -> None:
+    """Wait until a service has died at its failpoint. Raises AssertionError if it lives, or dies of something else."""
     service = process.service.name
     child = process._process._child if process._process is not None else None
     assert child is not None, f"{service} was not started"

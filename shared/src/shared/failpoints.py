@@ -17,6 +17,7 @@ RENDERING: Final = "documents.amid_rendering"
 MAIL_AFTER_TAKEN: Final = "mail.after_taken"
 JOB_AFTER_CHUNK: Final = "jobs.after_chunk"
 STEP_AFTER_COMMIT: Final = "runs.after_step_commit"
+BETWEEN_CLAIMS: Final = "runs.between_claims"
 
 KILLED_EXIT_CODE: Final = 137
 

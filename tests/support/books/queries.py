@@ -156,9 +156,13 @@ from billing_runs.run_documents as kept left join accounting_connector.documents
 where kept.status is distinct from document.status or kept.total_net is distinct from document.total_net
   or (document.status = 'validated' and kept.number is distinct from document.number)
 """,
-    "a claim ends with its run": """
-select claim.* from accounting_connector.claims as claim join billing_runs.runs as run
-  on run.run_id = claim.billing_run_id where run.status in ('validated', 'cancelled')
+    "a claim ends with its run, or with the quarantine run that its event was moved to": """
+select claim.*, holder.run_id from accounting_connector.claims as claim
+join billing_runs.runs as run on run.run_id = claim.billing_run_id
+left join billing_runs.run_events as moved
+  on moved.run_id = run.quarantine_run_id and moved.billing_event_id = claim.billing_event_id
+join billing_runs.runs as holder on holder.run_id = coalesce(moved.run_id, run.run_id)
+where holder.status in ('validated', 'cancelled')
 """,
     "the connector knows every event as release does": f"""
 select event.billing_event_id, event.stage, event.summary_amount, known.stage as known_stage,

@@ -9,6 +9,7 @@ from billing_runs.handlers.session import ASKING, WAITING, RunSession, in_words,
 from billing_runs.handlers.steps.places import place_of, stored_place
 from billing_runs.store import run_events
 from billing_runs.store.run_events import ids_of
+from shared import failpoints
 from shared.contracts.base import MESSAGE_IDS_MAX
 
 SELECTING: Final = "selecting"
@@ -74,6 +75,8 @@ async def _warn_of_empty_cycle(session: RunSession) -> None:
 
 
 async def _claim(session: RunSession) -> None:
+    if session.execution.parts:
+        failpoints.hit(failpoints.BETWEEN_CLAIMS)
     asked = session.execution.asked
     parts = -(-asked // MESSAGE_IDS_MAX)
     last = min(session.execution.parts + PARTS_PER_CHUNK, parts)
