@@ -21,8 +21,10 @@ _ONCE_PER_EVENT: Final = (
 )
 _ORDER: Final = _ONCE_PER_EVENT[:4]
 _TOLD_OF: Final = """
-select billing_event_id, stage, released_at is not null as was_released, document_id is not null as was_invoiced
-from release.billing_events
+select billing_event_id, stage, released_at is not null as was_released, document_id is not null as was_invoiced,
+  stage <> 'deleted' or exists (select from release.billing_event_history as entry
+    where entry.billing_event_id = event.billing_event_id and entry.what = 'registered') as was_registered
+from release.billing_events as event
 """
 _DOCUMENTS: Final = "select document_id, status, number from accounting_connector.documents"
 _SENT_MAILS: Final = "select delivery_id, status from notifier.deliveries where status <> 'queued'"
@@ -35,7 +37,7 @@ async def facts_against_rows(connection: "asyncpg.Connection[Any]", told: FactLo
     for row in await connection.fetch(_TOLD_OF):
         event_id = row["billing_event_id"]
         registered, released, invoiced, reverted, deleted = _ONCE_PER_EVENT
-        wanted[registered, event_id] = 1
+        wanted[registered, event_id] = int(row["was_registered"])  # not, if it came after its delete
         wanted[released, event_id] = int(row["was_released"])
         wanted[invoiced, event_id] = int(row["was_invoiced"])
         wanted[reverted, event_id] = int(row["stage"] == "reverted")
