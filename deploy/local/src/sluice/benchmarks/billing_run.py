@@ -53,9 +53,12 @@ values ($1, 1, null, $2, 'rejected', 'validation', $3, '[]', 'As agreed')
 on conflict do nothing
 """
 _RULE_EXPRESSIONS: Final = ("total_net <= 1000000", 'account.country != ""', "currency == 'GBP'")
-_RELEASED: Final = """
-select count(*) from billing_runs.billing_events where batch_id = $1 and stage = 'released'
-"""
+_RELEASED: Final = tuple(
+    f"select count(*) from {schema}.billing_events where batch_id = $1 and stage = 'released'"  # noqa: S608 - ours
+    for schema in ("billing_runs", "accounting_connector")
+)
+"""How many of a batch's events each service that takes part in a run knows as released."""
+
 _PROGRESS: Final = """
 select run.status, run.execution, latest.step, latest.status as step_status, latest.done, latest.errors
 from billing_runs.runs as run
@@ -197,15 +200,16 @@ async def _save_rules(connection: "asyncpg.Connection[Any]") -> None:
 
 
 async def _release_events(system: System, connection: "asyncpg.Connection[Any]", documents: int) -> Sample:
-    """So many events in a batch of their own, released, and known to the billing-runs service as such."""
+    """So many events in a batch of their own, released, and known as such to those who take part in a run."""
     sample = Sample(f"R{secrets.token_hex(3)}", items_per_event=ITEMS_PER_EVENT, passes_to_accounting=False)
     servers = system.infrastructure
     async with Driver(broker_options(servers.broker.bootstrap_servers), sample) as driver:
         await driver.send_sources(servers.database.administrator_url)
         await driver.send(sample.events(documents))
-        await _until_steady(
-            connection, _RELEASED, sample.batch_id, lambda row: bool(row["count"] >= documents)
-        )
+        for count in _RELEASED:
+            await _until_steady(
+                connection, count, sample.batch_id, lambda row: bool(row["count"] >= documents)
+            )
     return sample
 
 
