@@ -48,9 +48,9 @@ def test_a_line_says_what_when_where_and_how_grave(stream: io.StringIO) -> None:
 
 
 def test_the_standard_library_goes_the_same_way(stream: io.StringIO) -> None:
-    logging.getLogger("some.library").error("lost %s connections", 3)
+    logging.getLogger("another.package").error("lost %s connections", 3)
     (line,) = lines_of(stream)
-    assert (line["event"], line["level"], line["logger"]) == ("lost 3 connections", "error", "some.library")
+    assert (line["event"], line["level"], line["logger"]) == ("lost 3 connections", "error", "another.package")
     assert line["service"] == "release"
 
 
@@ -58,7 +58,7 @@ def test_a_line_within_a_span_carries_its_ids(stream: io.StringIO, spans: InMemo
     with trace.get_tracer("tests").start_as_current_span("work") as span:
         context = span.get_span_context()
         structlog.get_logger().info("working")
-        logging.getLogger("some.library").warning("working")
+        logging.getLogger("another.package").warning("working")
     for line in lines_of(stream):
         assert line["trace_id"] == f"{context.trace_id:032x}"
         assert line["span_id"] == f"{context.span_id:016x}"
