@@ -50,7 +50,11 @@ def test_a_line_says_what_when_where_and_how_grave(stream: io.StringIO) -> None:
 def test_the_standard_library_goes_the_same_way(stream: io.StringIO) -> None:
     logging.getLogger("another.package").error("lost %s connections", 3)
     (line,) = lines_of(stream)
-    assert (line["event"], line["level"], line["logger"]) == ("lost 3 connections", "error", "another.package")
+    assert (line["event"], line["level"], line["logger"]) == (
+        "lost 3 connections",
+        "error",
+        "another.package",
+    )
     assert line["service"] == "release"
 
 
