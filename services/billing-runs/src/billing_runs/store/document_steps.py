@@ -15,8 +15,9 @@ from shared.database.unit_of_work import Cause
 _TO_VALIDATE: Final = """
 with picked as materialized (
   select document_id from run_documents
-  where run_id = $1 and review in ('draft', 'suspect') and asked is null and refused_by is distinct from $2
-  order by run_id, document_id limit $3 for no key update)
+  where run_id = $1 and document_id > $3 and review in ('draft', 'suspect') and asked is null
+    and refused_by is distinct from $2
+  order by run_id, document_id limit $4 for no key update)
 update run_documents as known
 set asked = 'validate', asked_by = $2, asked_closes_events = null, refusal = null
 from picked where known.document_id = picked.document_id
@@ -25,8 +26,9 @@ returning known.document_id
 _TO_CANCEL: Final = """
 with picked as materialized (
   select document_id from run_documents
-  where run_id = $1 and status = 'draft' and asked_by is distinct from $2 and refused_by is distinct from $2
-  order by run_id, document_id limit $4 for no key update)
+  where run_id = $1 and document_id > $4 and status = 'draft' and asked_by is distinct from $2
+    and refused_by is distinct from $2
+  order by run_id, document_id limit $5 for no key update)
 update run_documents as known set asked = 'cancel', asked_by = $2, asked_closes_events = $3
 from picked where known.document_id = picked.document_id
 returning known.document_id
@@ -34,9 +36,9 @@ returning known.document_id
 _TO_RECHECK: Final = f"""
 with picked as materialized (
   select document_id from run_documents
-  where run_id = $1 and review = 'rejected' and rejected_by = 'rule' and asked is null
+  where run_id = $1 and document_id > $3 and review = 'rejected' and rejected_by = 'rule' and asked is null
     and judged_by is distinct from $2
-  order by run_id, review, document_id limit $3 for no key update)
+  order by run_id, review, document_id limit $4 for no key update)
 update run_documents as known set judged_by = $2
 from picked where known.document_id = picked.document_id
 returning {HEAD}
@@ -44,9 +46,9 @@ returning {HEAD}
 _TO_JUDGE: Final = f"""
 with picked as materialized (
   select document_id from run_documents
-  where run_id = $1 and review = any($3::text[]) and status = 'draft' and asked is null
+  where run_id = $1 and document_id > $4 and review = any($3::text[]) and status = 'draft' and asked is null
     and (rejected_by is null or rejected_by = 'rule') and judged_by is distinct from $2
-  order by run_id, document_id limit $4 for no key update)
+  order by run_id, document_id limit $5 for no key update)
 update run_documents as known set judged_by = $2
 from picked where known.document_id = picked.document_id
 returning {HEAD}
@@ -93,9 +95,9 @@ _COUNT_ASKED: Final = "select count(*) from run_documents where run_id = $1 and 
 # The parts are column names of ours; every value is a parameter.
 _FILE: Final = """
 with picked as materialized (
-  select document_id from run_documents where run_id = $1 and status <> 'cancelled'
+  select document_id from run_documents where run_id = $1 and document_id > $3 and status <> 'cancelled'
     and ({format}_file is null or {format}_file in ('failed', 'stale')) and {format}_asked_by is distinct from $2
-  order by run_id, document_id limit $3 for no key update)
+  order by run_id, document_id limit $4 for no key update)
 update run_documents as known set {format}_file = 'queued', {format}_asked_by = $2
 from picked where known.document_id = picked.document_id
 returning known.document_id
@@ -114,34 +116,47 @@ update run_documents set {format}_file = 'stale' where {format}_asked_by = $1 an
 
 
 async def take_to_validate(
-    connection: Connection, run_id: str, *, execution_id: str, limit: int
+    connection: Connection, run_id: str, *, execution_id: str, after: str, limit: int
 ) -> list[str]:
-    """Mark good documents as asked for by the step, and return their ids in order; locks them."""
-    rows = await connection.fetch(_TO_VALIDATE, run_id, execution_id, limit)
+    """Mark good documents after this id as asked for by the step, and return their ids in order; locks them."""
+    rows = await connection.fetch(_TO_VALIDATE, run_id, execution_id, after, limit)
     return sorted(row["document_id"] for row in rows)
 
 
 async def take_to_cancel(
-    connection: Connection, run_id: str, *, execution_id: str, closes_events: bool, limit: int
+    connection: Connection, run_id: str, *, execution_id: str, closes_events: bool, after: str, limit: int
 ) -> list[str]:
-    """Mark drafts that the step has not asked for yet as to be cancelled, and return their ids; locks them."""
-    rows = await connection.fetch(_TO_CANCEL, run_id, execution_id, closes_events, limit)
+    """Mark drafts after this id that the step has not asked for yet as to be cancelled, and return their ids in order;
+    locks them.
+    """
+    rows = await connection.fetch(_TO_CANCEL, run_id, execution_id, closes_events, after, limit)
     return sorted(row["document_id"] for row in rows)
 
 
 async def take_to_recheck(
-    connection: Connection, run_id: str, *, execution_id: str, limit: int
+    connection: Connection, run_id: str, *, execution_id: str, after: str, limit: int
 ) -> list[StoredDocument]:
-    """Documents that a rule rejected and that this execution has not judged yet, marked as judged; locks them."""
-    return [document_of(row) for row in await connection.fetch(_TO_RECHECK, run_id, execution_id, limit)]
+    """Documents after this id that a rule rejected and this execution has not judged yet, marked as judged, in order;
+    locks them.
+    """
+    rows = await connection.fetch(_TO_RECHECK, run_id, execution_id, after, limit)
+    return sorted(map(document_of, rows), key=_id_of)
 
 
 async def take_to_judge(
-    connection: Connection, run_id: str, *, execution_id: str, reviews: Sequence[str], limit: int
+    connection: Connection,
+    run_id: str,
+    *,
+    execution_id: str,
+    reviews: Sequence[str],
+    after: str,
+    limit: int,
 ) -> list[StoredDocument]:
-    """Documents in these reviews by the rules that this execution has not judged yet, marked as judged; locks them."""
-    rows = await connection.fetch(_TO_JUDGE, run_id, execution_id, reviews, limit)
-    return [document_of(row) for row in rows]
+    """Documents after this id in these reviews by the rules that this execution has not judged yet, marked as judged,
+    in order; locks them.
+    """
+    rows = await connection.fetch(_TO_JUDGE, run_id, execution_id, reviews, after, limit)
+    return sorted(map(document_of, rows), key=_id_of)
 
 
 async def waiting_documents(
@@ -197,13 +212,13 @@ async def count_asked_by(connection: Connection, run_id: str, execution_id: str)
 
 
 async def take_to_render(
-    connection: Connection, run_id: str, *, file_format: FileFormat, execution_id: str, limit: int
+    connection: Connection, run_id: str, *, file_format: FileFormat, execution_id: str, after: str, limit: int
 ) -> list[str]:
-    """Mark documents without a current file as queued for one, and return their ids in order; locks them.
+    """Mark documents after this id without a current file as queued for one, and return their ids in order; locks them.
 
     Those that the execution has asked for before are left out, for they have failed.
     """
-    rows = await connection.fetch(_FILE.format(format=file_format), run_id, execution_id, limit)
+    rows = await connection.fetch(_FILE.format(format=file_format), run_id, execution_id, after, limit)
     return sorted(row["document_id"] for row in rows)
 
 
@@ -227,3 +242,7 @@ async def unqueue_files(
 ) -> None:
     """Take back the files of documents in these runs that the execution has asked for without an answer."""
     await connection.execute(_UNQUEUE.format(format=file_format), execution_id, run_ids)
+
+
+def _id_of(document: StoredDocument) -> str:
+    return document.document_id

@@ -4,6 +4,7 @@ from typing import Final
 
 from billing_runs.handlers.session import RunSession
 from billing_runs.handlers.steps.document_commands import cancel_documents, unclaim_events
+from billing_runs.handlers.steps.places import START_OF_DOCUMENTS, document_after
 from billing_runs.store import document_steps, run_documents, run_events
 
 CHUNK: Final = 5_000
@@ -22,11 +23,13 @@ async def advance(session: RunSession) -> None:
         counts, _ = await run_documents.count_documents(connection, run_id)
         events = await run_events.count_without_document(connection, run_id, STILL_HELD)
         session.expect(counts.live + events)
+    start = document_after(execution.place)
     document_ids = await document_steps.take_to_cancel(
         connection,
         run_id,
         execution_id=execution.execution_id,
         closes_events=execution.closes_events,
+        after=start,
         limit=CHUNK,
     )
     cancel_documents(
@@ -34,12 +37,15 @@ async def advance(session: RunSession) -> None:
     )
     events = await unclaim_events(session, STILL_HELD, closes_events=execution.closes_events, limit=CHUNK)
     asked = len(document_ids) + events
-    session.update(asked=execution.asked + asked)
+    place = [document_ids[-1]] if document_ids else execution.place
+    session.update(asked=execution.asked + asked, place=place)
     if asked:
         return
     held = await run_events.count_without_document(connection, run_id, STILL_HELD)
     asked_documents = await document_steps.count_asked_by(connection, run_id, execution.execution_id)
     if held or asked_documents:
         session.rest()
+    elif start != START_OF_DOCUMENTS:
+        session.update(place=None)  # drafts may have come before the place: once more from the start
     else:
         await session.finish()

@@ -7,6 +7,7 @@ from billing_runs.domain.review import AutomaticAction, Review, automatic_action
 from billing_runs.handlers.quarantine import quarantine
 from billing_runs.handlers.session import DRAFTING, WAITING, RunSession, error, is_answered, now
 from billing_runs.handlers.steps.document_commands import cancel_documents, unclaim_events
+from billing_runs.handlers.steps.places import START_OF_DOCUMENTS, document_after, document_place
 from billing_runs.store import document_steps, run_events
 from shared.contracts.base import MESSAGE_IDS_MAX
 from shared.ids import derived_id
@@ -91,15 +92,20 @@ async def _settle(session: RunSession) -> None:
 
 async def _act_on_bad_drafts(session: RunSession) -> None:
     settings = session.run.settings
+    start = document_after(session.execution.place)
     documents = await document_steps.take_to_judge(
         session.work.connection,
         session.run.run_id,
         execution_id=session.execution.execution_id,
         reviews=[Review.REJECTED, Review.SUSPECT],
+        after=start,
         limit=CHUNK_DOCUMENTS,
     )
+    document_ids = [each.document_id for each in documents]
+    session.update(place=document_place(document_ids, limit=CHUNK_DOCUMENTS))
     if not documents:
-        session.update(phase=WAITING)
+        if start == START_OF_DOCUMENTS:
+            session.update(phase=WAITING)
         return
     actions = {
         document.document_id: automatic_action(

@@ -5,6 +5,7 @@ from typing import Final
 from billing_runs.domain.executions import Step
 from billing_runs.handlers.session import ASKING, WAITING, RunSession
 from billing_runs.handlers.steps.document_commands import render_documents
+from billing_runs.handlers.steps.places import START_OF_DOCUMENTS, document_after, document_place
 from billing_runs.store import document_steps
 from billing_runs.store.executions import StoredExecution
 from shared.contracts.command_fields import FileFormat
@@ -37,15 +38,18 @@ async def advance(session: RunSession) -> None:
         return
     file_format = format_of(session.execution.step)
     execution_id = session.execution.execution_id
+    start = document_after(session.execution.place)
     document_ids = await document_steps.take_to_render(
         session.work.connection,
         session.run.run_id,
         file_format=file_format,
         execution_id=execution_id,
+        after=start,
         limit=CHUNK_ASKED,
     )
     render_documents(session, document_ids, file_format=file_format, job_id=execution_id)
-    session.update(asked=session.execution.asked + len(document_ids))
+    place = document_place(document_ids, limit=CHUNK_ASKED)
+    session.update(asked=session.execution.asked + len(document_ids), place=place)
     session.expect(session.execution.asked)
-    if len(document_ids) < CHUNK_ASKED:
+    if place is None and start == START_OF_DOCUMENTS:
         session.update(phase=WAITING)

@@ -8,6 +8,7 @@ from billing_runs.domain.review import DocumentReview, rechecked
 from billing_runs.handlers.judging import judge_stored, rules_of
 from billing_runs.handlers.session import ASKING, WAITING, RunSession
 from billing_runs.handlers.steps.document_commands import validate_documents
+from billing_runs.handlers.steps.places import START_OF_DOCUMENTS, document_after, document_place
 from billing_runs.store import document_steps, run_documents
 
 RECHECKING: Final = "rechecking"
@@ -31,16 +32,25 @@ async def advance(session: RunSession, time_zone: tzinfo) -> None:
 
 async def _recheck(session: RunSession) -> None:
     connection, run = session.work.connection, session.run
+    start = document_after(session.execution.place)
     documents = await document_steps.take_to_recheck(
-        connection, run.run_id, execution_id=session.execution.execution_id, limit=CHUNK_DOCUMENTS
+        connection,
+        run.run_id,
+        execution_id=session.execution.execution_id,
+        after=start,
+        limit=CHUNK_DOCUMENTS,
     )
+    document_ids = [each.document_id for each in documents]
+    session.update(place=document_place(document_ids, limit=CHUNK_DOCUMENTS))
     if not documents:
+        if start != START_OF_DOCUMENTS:
+            return
         counts, _ = await run_documents.count_documents(connection, run.run_id)
         session.expect(counts.draft + counts.suspect)
         session.update(phase=ASKING)
         return
     rules = await rules_of(connection, run)
-    bodies = await run_documents.document_bodies(connection, [each.document_id for each in documents])
+    bodies = await run_documents.document_bodies(connection, document_ids)
     reviews: dict[str, DocumentReview] = {}
     for document in documents:
         findings = judge_stored(rules, bodies[document.document_id], run)
@@ -58,13 +68,19 @@ async def _recheck(session: RunSession) -> None:
 
 async def _validate(session: RunSession, time_zone: tzinfo) -> None:
     execution_id = session.execution.execution_id
+    start = document_after(session.execution.place)
     document_ids = await document_steps.take_to_validate(
-        session.work.connection, session.run.run_id, execution_id=execution_id, limit=CHUNK_ASKED
+        session.work.connection,
+        session.run.run_id,
+        execution_id=execution_id,
+        after=start,
+        limit=CHUNK_ASKED,
     )
     recomputes = session.run.settings.recompute_dates_at_validation
     day = datetime.now(time_zone).date() if recomputes else None
     validate_documents(session, document_ids, day=day, job_id=execution_id)
-    session.update(asked=session.execution.asked + len(document_ids))
-    if len(document_ids) < CHUNK_ASKED:
+    place = document_place(document_ids, limit=CHUNK_ASKED)
+    session.update(asked=session.execution.asked + len(document_ids), place=place)
+    if place is None and start == START_OF_DOCUMENTS:
         session.expect(session.execution.asked)
         session.update(phase=WAITING)
