@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from shared import failpoints
 from shared.database.database import Database, is_transient
 from shared.messaging.keyed_batches import KeyedMessage
+from shared.messaging.outbox_start import OutboxStart
 from shared.messaging.producer import KeyedProducer
 from shared.telemetry import metrics, traces
 
@@ -38,19 +39,22 @@ select seq, id, aggregatetype, aggregateid, type, payload,
 from (
   select *, sum(coalesce(octet_length(payload), 0)) over (order by seq)
     - coalesce(octet_length(payload), 0) as bytes_before
-  from (select * from outbox order by seq limit $1) as oldest
+  from (select * from outbox where seq > $3 order by seq limit $1) as oldest
 ) as measured
 where bytes_before < $2
 order by seq
 """
 _MEASURE: Final = """
-select (select count(*) from (select from outbox limit $1) as counted) as size_messages,
+select (select count(*) from (select from outbox order by seq limit $1) as counted) as size_messages,
   coalesce((select extract(epoch from clock_timestamp() - occurred_at)::float8 from outbox order by seq limit 1), 0)
     as oldest_age_seconds
 """
 # A delete that a crash of the database undoes sends a message again, which its readers know by its id: no commit of
-# the relay's waits for the disk.
+# the relay's waits for the disk. An outbox that was large and is nearly empty must not be read from end to end, though
+# the planner may think so: its index is as large.
 _DELETE_LAZILY: Final = "set synchronous_commit to off"
+_READ_BY_INDEX: Final = "set enable_seqscan to off"
+_READ_BY_INDEX_HERE: Final = "set local enable_seqscan to off"
 _DELETE: Final = "delete from outbox where seq = any($1::bigint[])"
 
 log = structlog.get_logger(__name__)
@@ -100,6 +104,7 @@ class Relay:
         self._database = database
         self._producer = producer
         self._source = f"sluice/{service}"
+        self._start = OutboxStart()
         self._connection: asyncpg.Connection[Any] | None = None
         self.state = RelayState()
 
@@ -133,7 +138,9 @@ class Relay:
 
     async def _lead(self) -> None:
         self._connection = await self._database.connect()
+        self._start = OutboxStart()
         await self._connection.execute(_DELETE_LAZILY)
+        await self._connection.execute(_READ_BY_INDEX)
         while not await self._connection.fetchval(_ELECT):
             self.state.failure = None
             self.state.published_at = time.monotonic()
@@ -160,7 +167,8 @@ class Relay:
         A row that failed keeps its key's later rows in the outbox too, so that the order per key stands.
         Raises the first failure.
         """
-        rows = await connection.fetch(_FETCH, BATCH_ROWS_MAX, BATCH_BYTES_MAX)
+        rows = await connection.fetch(_FETCH, BATCH_ROWS_MAX, BATCH_BYTES_MAX, self._start.after())
+        await self._start.follow(connection, [row["seq"] for row in rows])
         if not rows:
             return 0
         failpoints.hit(failpoints.RELAY_BEFORE_SEND)
@@ -197,5 +205,7 @@ class Relay:
 
 async def measure_outbox(database: Database) -> None:
     """Tell the metrics how many messages wait, counted up to COUNTED_ROWS_MAX, and for how long the oldest has."""
-    (row,) = await database.pool.fetch(_MEASURE, COUNTED_ROWS_MAX)
+    async with database.pool.acquire() as connection, connection.transaction(readonly=True):
+        await connection.execute(_READ_BY_INDEX_HERE)
+        (row,) = await connection.fetch(_MEASURE, COUNTED_ROWS_MAX)
     metrics.set_outbox(row["size_messages"], max(0.0, row["oldest_age_seconds"]))
