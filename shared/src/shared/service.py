@@ -199,7 +199,7 @@ class Service:
         self._health.add("relay", lambda: self._check_relay(relay))
         self._start("relay", relay.run())
         stack.push_async_callback(self._stop_tasks, "relay")
-        for worker in (*self._parts.workers, self._housekeeping(), self._measuring()):
+        for worker in (*self._parts.workers, self._housekeeping(), self._measuring(relay)):
             self._start(f"worker {worker.name}", worker.run())
         stack.push_async_callback(self._stop_tasks, "worker")
         broker = make_broker(self._settings, service=self.name)
@@ -249,9 +249,9 @@ class Service:
             metrics.set_lag(consumer.line.name, consumer.lag_records())
             await asyncio.sleep(WATCH_SECONDS)
 
-    def _measuring(self) -> Worker:
+    def _measuring(self, relay: Relay) -> Worker:
         async def step() -> bool:
-            await measure_outbox(self._database)
+            await measure_outbox(self._database, after=relay.settled)
             return False
 
         return Worker("measuring", step, idle_seconds=MEASURING_SECONDS)

@@ -16,6 +16,8 @@ Result = TypeVar("Result")
 
 RETRIES_MAX: Final = 5
 CONNECT_BACKOFF_SECONDS_MAX: Final = 5.0
+STATEMENT_SECONDS_MAX: Final = 10
+"""How long a statement stays prepared. Its plan was made for the tables as they were: empty, perhaps, a moment ago."""
 
 CONFLICTS: Final = (
     asyncpg.DeadlockDetectedError,
@@ -105,6 +107,7 @@ class Database:
             "timeout": 10,
             "command_timeout": 75,
             "statement_cache_size": 300,
+            "max_cached_statement_lifetime": STATEMENT_SECONDS_MAX,
         }
 
     async def open(self) -> None:

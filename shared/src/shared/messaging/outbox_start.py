@@ -37,7 +37,8 @@ class OutboxStart:
     """The number after which the outbox is read: it moves up as transactions end."""
 
     def __init__(self) -> None:
-        self._settled = 0
+        self.settled = 0
+        """The number up to which nothing is left and nothing can come."""
         self._candidate: _Candidate | None = None
         self._followed_at = 0.0
         self._whole_at = time.monotonic()
@@ -45,18 +46,18 @@ class OutboxStart:
     def after(self) -> int:
         """The number after which to read now; 0 reads from the very start."""
         if time.monotonic() - self._whole_at < WHOLE_SECONDS:
-            return self._settled
+            return self.settled
         self._whole_at = time.monotonic()
         return 0
 
     async def follow(self, connection: Connection, read: Sequence[int]) -> None:
         """Move up as far as is safe. `read` are the numbers of the rows that were there after `after`, in order."""
-        if read and read[0] <= self._settled:
-            self._settled, self._candidate = 0, None
+        if read and read[0] <= self.settled:
+            self.settled, self._candidate = 0, None
         candidate = self._candidate
         # The writers were gone before these rows were read: what they have left behind is among them.
         if candidate is not None and not candidate.writers and (not read or read[0] > candidate.seq):
-            self._settled, self._candidate = candidate.seq, None
+            self.settled, self._candidate = candidate.seq, None
         if time.monotonic() - self._followed_at < FOLLOW_SECONDS:
             return
         if self._candidate is not None:

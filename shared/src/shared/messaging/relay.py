@@ -45,9 +45,10 @@ where bytes_before < $2
 order by seq
 """
 _MEASURE: Final = """
-select (select count(*) from (select from outbox order by seq limit $1) as counted) as size_messages,
-  coalesce((select extract(epoch from clock_timestamp() - occurred_at)::float8 from outbox order by seq limit 1), 0)
+select count(*) as size_messages,
+  coalesce(extract(epoch from clock_timestamp() - (array_agg(occurred_at order by seq))[1])::float8, 0)
     as oldest_age_seconds
+from (select seq, occurred_at from outbox where seq > $2 order by seq limit $1) as waiting
 """
 # A delete that a crash of the database undoes sends a message again, which its readers know by its id: no commit of
 # the relay's waits for the disk. An outbox that was large and is nearly empty must not be read from end to end, though
@@ -107,6 +108,11 @@ class Relay:
         self._start = OutboxStart()
         self._connection: asyncpg.Connection[Any] | None = None
         self.state = RelayState()
+
+    @property
+    def settled(self) -> int:
+        """The number up to which nothing is left in the outbox and nothing can come; 0 while another one leads."""
+        return self._start.settled if self.state.leading else 0
 
     async def run(self) -> None:
         """Lead when elected, publish, and start over after any failure, with back-off; ends only when cancelled."""
@@ -203,9 +209,12 @@ class Relay:
             return await self._producer.send(messages)
 
 
-async def measure_outbox(database: Database) -> None:
-    """Tell the metrics how many messages wait, counted up to COUNTED_ROWS_MAX, and for how long the oldest has."""
+async def measure_outbox(database: Database, *, after: int = 0) -> None:
+    """Tell the metrics how many messages wait, counted up to COUNTED_ROWS_MAX, and for how long the oldest has.
+
+    Those up to `after` are known to be gone.
+    """
     async with database.pool.acquire() as connection, connection.transaction(readonly=True):
         await connection.execute(_READ_BY_INDEX_HERE)
-        (row,) = await connection.fetch(_MEASURE, COUNTED_ROWS_MAX)
+        (row,) = await connection.fetch(_MEASURE, COUNTED_ROWS_MAX, after)
     metrics.set_outbox(row["size_messages"], max(0.0, row["oldest_age_seconds"]))

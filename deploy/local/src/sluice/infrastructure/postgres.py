@@ -22,16 +22,8 @@ from sluice.infrastructure.say import Say
 ADMINISTRATOR: Final = "postgres"
 DATABASE: Final = "sluice"
 START_SECONDS_MAX: Final = 60.0
-FOR_MANY_WRITES: Final[Mapping[str, str]] = {
-    "shared_buffers": "512MB",
-    "max_wal_size": "2GB",
-    "autovacuum_naptime": "15s",
-    "autovacuum_vacuum_cost_delay": "0",
-}
-"""What PostgreSQL is too modest about by itself: a billing run of 100,000 documents writes some gigabytes.
-
-An analyze that takes its time keeps every dead row in place as long, in the outboxes, too: their relays read past them.
-"""
+FOR_MANY_WRITES: Final[Mapping[str, str]] = {"shared_buffers": "512MB", "max_wal_size": "2GB"}
+"""What PostgreSQL is too modest about by itself: a billing run of 100,000 documents writes some gigabytes."""
 
 FAST_AND_FORGETFUL: Final[Mapping[str, str]] = {
     "fsync": "off",
