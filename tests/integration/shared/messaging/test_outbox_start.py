@@ -1,6 +1,7 @@
 """The relay reads its outbox from where nothing older can come, by the index, whatever was deleted there before."""
 
 import asyncio
+import random
 
 import asyncpg
 import pytest
@@ -124,3 +125,34 @@ async def test_the_relay_reads_by_the_index_even_if_the_outbox_was_empty_when_it
     await asyncio.gather(relaying, return_exceptions=True)
     assert await waiting(store) == 0
     await administrator.close()
+
+
+async def test_many_writers_at_once_lose_nothing_and_keep_the_order_of_a_key(store: Database) -> None:
+    """Whoever holds a key's lock takes the next number, and commits when others have long taken higher ones."""
+    producer, keys = FailingProducer(set()), 5
+    relay = Relay(store, producer.keyed(), service="release")
+    told: list[list[bytes]] = [[] for _ in range(keys)]
+    choice = random.Random(1)
+
+    async def write(writer: int) -> None:
+        for turn in range(40):
+            key = choice.randrange(keys)
+            async with store.transaction() as work:
+                await work.connection.execute("select pg_advisory_xact_lock($1)", key)
+                name = f"{key}-{writer}-{turn}"
+                work.publish(HOLD, name, {"billing_event_id": name, "on_hold": True})
+                await work.flush()
+                told[key].append(name.encode())
+                for _ in range(choice.randrange(10)):
+                    await work.connection.execute("select")
+
+    writing = asyncio.gather(*(write(writer) for writer in range(6)))
+    connection = await store.connect()
+    while await relay.publish_oldest(connection) or not writing.done():
+        pass
+    await writing
+    while await relay.publish_oldest(connection):
+        pass
+    await connection.close()
+
+    assert [[each for each in producer.sent if each[0] == ord(str(key))] for key in range(keys)] == told
