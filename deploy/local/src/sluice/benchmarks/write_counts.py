@@ -9,8 +9,9 @@ import asyncpg
 
 from sluice.benchmarks.limit import Writes
 
-_SETTLED_SECONDS: Final = 2.0
-_SETTLING_SECONDS_MAX: Final = 20.0
+_SETTLED_SECONDS: Final = 11.0
+"""A session that has nothing more to do tells its last counts when it ends, or after ten seconds."""
+_SETTLING_SECONDS_MAX: Final = 40.0
 
 _WRITES: Final = """
 select schemaname || '.' || relname as name, n_tup_ins as inserted, n_tup_upd as updated, n_tup_del as deleted
@@ -20,10 +21,7 @@ where schemaname = any($1::text[]) and n_tup_ins > 0 and relname <> 'schema_migr
 
 
 async def count_writes(administrator_url: str, schemas: Sequence[str]) -> dict[str, Writes]:
-    """The rows written so far, by `schema.table`, as soon as the counts stand still.
-
-    A session tells its last counts when it ends, or after some seconds of rest.
-    """
+    """The rows written so far, by `schema.table`, as soon as the counts stand still."""
     connection = await asyncpg.connect(administrator_url)
     try:
         counted: dict[str, Writes] = {}
