@@ -22,8 +22,9 @@ from shared.messaging.offsets import Offsets, TakenRecords
 BATCH_TIMEOUT_MS: Final = 20
 HEARTBEAT_INTERVAL_MS: Final = 3_000
 POLL_INTERVAL_MS_MAX: Final = 300_000
-FETCH_BYTES_MAX: Final = 32 * 1024 * 1024
-PARTITION_FETCH_BYTES_MAX: Final = 20 * 1024 * 1024
+FETCH_BYTES_MAX: Final = 16 * 1024 * 1024
+PARTITION_FETCH_BYTES_MAX: Final = 2 * 1024 * 1024
+"""What waits here of each partition while a line catches up. A broker answers with a larger message all the same."""
 STUCK_SECONDS_MAX: Final = 60.0
 
 log = structlog.get_logger(__name__)

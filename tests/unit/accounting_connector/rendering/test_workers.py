@@ -185,6 +185,16 @@ async def test_a_process_is_replaced_after_its_share_of_lines(
         assert living[0] != living[2]
 
 
+async def test_a_document_that_is_more_than_a_process_has_left_gets_a_new_one(children: Children) -> None:
+    """What an earlier document has left behind would come on top of what a large one takes."""
+    async with RenderingWorkers(1, lines_per_process_max={"xml": 4, "pdf": 4}) as workers:
+        await workers.render(rendering(line(), line(), line()), "xml")
+        first = children()
+        await workers.render(rendering(line(), line()), "xml")
+        assert len(first) == len(children()) == 1
+        assert children() != first
+
+
 async def test_too_little_memory_fails_the_document_alone() -> None:
     async with RenderingWorkers(1, memory_bytes_max=64 * 1024**2) as workers:
         with pytest.raises(NotRenderedError) as refused:

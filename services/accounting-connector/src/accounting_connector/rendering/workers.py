@@ -160,9 +160,10 @@ class RenderingWorkers:
         """What one process makes of them in one go. Raises NotRenderedError if it died or took too long."""
         request = pickle.dumps((file_format, portion), protocol=pickle.HIGHEST_PROTOCOL)
         async with self._free:
-            process = await self._take()
             lines = sum(len(rendering.lines) for rendering in portion)
-            process.used_share += lines / self._lines_per_process_max[file_format]
+            share = lines / self._lines_per_process_max[file_format]
+            process = await self._take(share)
+            process.used_share += share
             try:
                 async with asyncio.timeout(self._seconds_per_document_max):
                     answers = await process.ask(request, len(portion))
@@ -184,12 +185,13 @@ class RenderingWorkers:
             for kind, body in answers
         ]
 
-    async def _take(self) -> _Process:
+    async def _take(self, share: float) -> _Process:
+        """A process that has this much of its share left, else a new one: a large document gets one of its own."""
         while self._idle:
             process = self._idle.pop()
-            if process.process.returncode is None:
+            if process.process.returncode is None and process.used_share + share <= 1.0:
                 return process
-            self._all.discard(process)
+            await self._discard(process)
         process = _Process(
             await asyncio.create_subprocess_exec(
                 sys.executable,
