@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from shared.contracts import catalogue
 from shared.database.database import Database
 from shared.database.unit_of_work import UnitOfWork
-from shared.messaging import batches
+from shared.messaging import batches, lines
 from shared.messaging.batches import Line
 from shared.messaging.message import Message
 from shared.service import make_broker, make_consumers
@@ -62,9 +62,9 @@ async def producer(kafka_server: Broker) -> AsyncIterator[AIOKafkaProducer]:
 
 
 async def send_account(
-    producer: AIOKafkaProducer, topic: str, account_id: str, *extra: tuple[str, Any]
+    producer: AIOKafkaProducer, topic: str, account_id: str, *extra: tuple[str, Any], padding_bytes: int = 0
 ) -> None:
-    value = json.dumps({"account_id": account_id, "version": 1}).encode()
+    value = json.dumps({"account_id": account_id, "version": 1}).encode() + b" " * padding_bytes
     headers = [*cloud_event_headers(ACCOUNT, f"id-{account_id}"), *extra]
     await producer.send_and_wait(topic, value, key=account_id.encode(), headers=headers)
 
@@ -115,6 +115,35 @@ async def test_poison_of_every_kind_neither_stops_nor_loses_the_stream(
         await broker.stop()
     assert await accounts_of(store) == ["A-1", "A-2", "A-3", "A-4"]
     assert len(await dead_letters_of(store)) == 2
+
+
+async def test_messages_larger_than_what_is_fetched_of_a_partition_arrive_among_others(
+    store: Database,
+    effects: Effects,
+    topic: str,
+    settings: ServiceSettings,
+    producer: AIOKafkaProducer,
+    unique_name: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lines, "PARTITION_FETCH_BYTES_MAX", 20_000)
+    monkeypatch.setattr(lines, "FETCH_BYTES_MAX", 40_000)
+    service = unique_name("release")
+    broker = make_broker(settings, service=service)
+    make_consumers(broker, store, [reading(effects, topic)], service=service, settings=settings)
+    sent = [f"A-{number:02}" for number in range(30)]
+    for number, account_id in enumerate(sent):
+        padding = 300_000 if number % 5 == 0 else 5_000
+        await send_account(producer, topic, account_id, padding_bytes=padding)
+    await broker.start()
+    try:
+
+        async def all_taken() -> bool:
+            return await accounts_of(store) == sent
+
+        await wait_until(all_taken, what="all accounts")
+    finally:
+        await broker.stop()
 
 
 async def test_a_failing_database_delays_and_loses_nothing(
