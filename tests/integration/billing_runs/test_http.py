@@ -297,3 +297,28 @@ async def test_calls_need_their_scopes(runs: Runs, client: httpx.AsyncClient, is
         headers = {"Authorization": f"Bearer {issuer.token(scope)}"}
         answer = await client.request(method, path, headers=headers, json={})
         assert answer.status_code == 403, (method, path)
+
+
+async def test_a_token_of_some_projects_lets_no_run_release_events_of_others(
+    runs: Runs, client: httpx.AsyncClient, issuer: Issuer
+) -> None:
+    releasing = RUN | {"release_first": True}
+    assert (await client.post("/billing-runs", json=releasing)).status_code == 201
+    limited = {
+        "Authorization": f"Bearer {issuer.token('billing-runs:read billing-runs:write', projects=['P-1'])}"
+    }
+
+    answers = [
+        await client.post("/billing-runs", json=releasing | {"run_id": "R-2"}, headers=limited),
+        await client.post("/billing-runs/R-1/process", headers=limited),
+        await client.post("/billing-runs/R-1/close", headers=limited),
+        await client.post("/billing-runs/R-1/enable", headers=limited),
+    ]
+
+    assert [(each.status_code, each.json()["code"]) for each in answers] == [(409, "not_permitted")] * 4
+    assert (await client.get("/billing-runs/R-2")).status_code == 404
+    assert await runs.state() == ("new", "idle")
+    assert (await client.post("/billing-runs/R-1/disable", headers=limited)).status_code == 200
+    others = await client.post("/billing-runs", json=RUN | {"run_id": "R-3"}, headers=limited)
+    assert others.status_code == 201
+    assert (await client.post("/billing-runs/R-3/process", headers=limited)).status_code == 202

@@ -1,7 +1,7 @@
 """Runs over HTTP: create, list, look at, and every action of the actions bar (contract.md section 2)."""
 
 from datetime import datetime, tzinfo
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -31,6 +31,9 @@ from shared.ids import new_id
 Reads = Annotated[Principal, require("billing-runs:read")]
 Writes = Annotated[Principal, require("billing-runs:write")]
 
+_STARTING: Final = frozenset({Action.PROCESS, Action.CLOSE, Action.ENABLE})
+"""What may let the next step start, and so, in a run that releases first, release events."""
+
 
 def runs_router(database: Database, commands: Commands, time_zone: tzinfo) -> APIRouter:
     """The calls on whole runs."""
@@ -42,6 +45,8 @@ def runs_router(database: Database, commands: Commands, time_zone: tzinfo) -> AP
         starter = starter_of_principal(principal)
 
         async def action(work: UnitOfWork) -> Answer:
+            if body.release_first:
+                _check_permitted_to_release(principal)
             try:
                 await create_run(
                     work,
@@ -127,6 +132,17 @@ def _add_plain_actions(router: APIRouter, database: Database) -> None:
         return await _act(database, request, principal, run_id, asked, status=200)
 
 
+def _check_permitted_to_release(principal: Principal) -> None:
+    """Raises Problem 409 `not_permitted` for a token of some projects: what a run releases may be of any."""
+    if principal.projects is not None:
+        raise Problem(
+            409,
+            "not_permitted",
+            "The token permits the release of some projects only",
+            detail="A run that releases first may release events of any project.",
+        )
+
+
 async def _act(
     database: Database,
     request: Request,
@@ -137,6 +153,10 @@ async def _act(
     status: Literal[200, 202],
 ) -> Response:
     async def action(work: UnitOfWork) -> Answer:
+        if asked.action in _STARTING:
+            run = await runs.load_run(work.connection, run_id)
+            if run is not None and run.settings.release_first:
+                _check_permitted_to_release(principal)
         outcome = await act_on_run(work, run_id, asked, Cause.begun_here(new_id()))
         if outcome is None:
             raise unknown_run()
