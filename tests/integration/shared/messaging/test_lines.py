@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +15,7 @@ from shared.database.database import Database
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging import batches, lines
 from shared.messaging.batches import Line
+from shared.messaging.lines import Consumer
 from shared.messaging.message import Message
 from shared.service import make_broker, make_consumers
 from shared.settings import ServiceSettings
@@ -73,6 +74,20 @@ def reading(effects: Effects, topic: str) -> Line:
     return Line("psa", (topic,), frozenset({ACCOUNT}), effects.handle)
 
 
+@asynccontextmanager
+async def taking(
+    store: Database, settings: ServiceSettings, line: Line, *, service: str
+) -> AsyncIterator[Consumer]:
+    """A replica of a service that takes this line."""
+    broker = make_broker(settings, service=service)
+    (consumer,) = make_consumers(broker, store, [line], service=service, settings=settings)
+    await broker.start()
+    try:
+        yield consumer
+    finally:
+        await broker.stop()
+
+
 async def committed(broker: Broker, topic: str, group: str) -> int:
     """How many records the group has committed."""
     consumer = AIOKafkaConsumer(
@@ -96,23 +111,18 @@ async def test_poison_of_every_kind_neither_stops_nor_loses_the_stream(
     unique_name: Any,
 ) -> None:
     service = unique_name("release")
-    broker = make_broker(settings, service=service)
-    make_consumers(broker, store, [reading(effects, topic)], service=service, settings=settings)
     await send_account(producer, topic, "A-1")
     await send_account(producer, topic, "A-2", ("x", b"\xff\xfe"))
     await send_account(producer, topic, "A-3", ("reply_to", topic.encode()))
     await producer.send_and_wait(topic, None, key=b"A-1")
     await producer.send_and_wait(topic, b"{", key=b"A-1", headers=cloud_event_headers(ACCOUNT, "bad"))
     await send_account(producer, topic, "A-4")
-    await broker.start()
-    try:
+    async with taking(store, settings, reading(effects, topic), service=service):
 
         async def all_taken() -> bool:
             return await committed(kafka_server, topic, f"{service}.psa") == 6
 
         await wait_until(all_taken, what="the commit of six records")
-    finally:
-        await broker.stop()
     assert await accounts_of(store) == ["A-1", "A-2", "A-3", "A-4"]
     assert len(await dead_letters_of(store)) == 2
 
@@ -128,22 +138,16 @@ async def test_messages_larger_than_what_is_fetched_of_a_partition_arrive_among_
 ) -> None:
     monkeypatch.setattr(lines, "PARTITION_FETCH_BYTES_MAX", 20_000)
     monkeypatch.setattr(lines, "FETCH_BYTES_MAX", 40_000)
-    service = unique_name("release")
-    broker = make_broker(settings, service=service)
-    make_consumers(broker, store, [reading(effects, topic)], service=service, settings=settings)
     sent = [f"A-{number:02}" for number in range(30)]
     for number, account_id in enumerate(sent):
         padding = 300_000 if number % 5 == 0 else 5_000
         await send_account(producer, topic, account_id, padding_bytes=padding)
-    await broker.start()
-    try:
+    async with taking(store, settings, reading(effects, topic), service=unique_name("release")):
 
         async def all_taken() -> bool:
             return await accounts_of(store) == sent
 
         await wait_until(all_taken, what="all accounts")
-    finally:
-        await broker.stop()
 
 
 async def test_a_failing_database_delays_and_loses_nothing(
@@ -165,21 +169,15 @@ async def test_a_failing_database_delays_and_loses_nothing(
             raise ConnectionResetError
         await effects.handle(work, messages)
 
-    service = unique_name("release")
-    broker = make_broker(settings, service=service)
     line = Line("psa", (topic,), frozenset({ACCOUNT}), handle)
-    make_consumers(broker, store, [line], service=service, settings=settings)
     for number in range(10):
         await send_account(producer, topic, f"A-{number}")
-    await broker.start()
-    try:
+    async with taking(store, settings, line, service=unique_name("release")):
 
         async def all_there() -> bool:
             return len(await accounts_of(store)) == 10
 
         await wait_until(all_there, what="ten effects")
-    finally:
-        await broker.stop()
     assert failures < 0
 
 
@@ -200,13 +198,9 @@ async def test_a_handler_cancelled_from_inside_is_taken_up_again(
             raise asyncio.CancelledError
         await effects.handle(work, messages)
 
-    service = unique_name("release")
-    broker = make_broker(settings, service=service)
     line = Line("psa", (topic,), frozenset({ACCOUNT}), handle)
-    (consumer,) = make_consumers(broker, store, [line], service=service, settings=settings)
     await send_account(producer, topic, "A-1")
-    await broker.start()
-    try:
+    async with taking(store, settings, line, service=unique_name("release")) as consumer:
 
         async def taken() -> bool:
             return effects.seen == ["A-1"]
@@ -214,8 +208,6 @@ async def test_a_handler_cancelled_from_inside_is_taken_up_again(
         await wait_until(taken, what="the effect after the cancellation")
         assert not consumer.has_died
         await consumer.check()
-    finally:
-        await broker.stop()
     assert cancelled == 1
     assert consumer.has_died
 
