@@ -13,8 +13,6 @@ from cryptography.x509.oid import NameOID
 
 from integration.notifier.driver import NotifierDriver, settings_of
 from integration.notifier.mail_server import HOST, MailServer
-from notifier.domain.retries import RetrySchedule
-from notifier.handlers import sending
 from shared.database.database import Database
 from support.databases import FreshDatabase
 
@@ -22,14 +20,6 @@ from support.databases import FreshDatabase
 @pytest.fixture
 def service() -> str:
     return "notifier"
-
-
-@pytest.fixture(autouse=True)
-def _time_passes_only_when_it_is_let(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mail that was not taken waits longer than any test takes, however busy the machine."""
-    monkeypatch.setattr(
-        sending, "SCHEDULE", RetrySchedule(first_wait_seconds=7_200, longest_wait_seconds=14_400)
-    )
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """The notifier without its broker: facts and dead letters in, alerts, mails and facts out."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 from aiokafka import ConsumerRecord
 
 from contract.samples import SAMPLES
 from notifier.consumers import dead_letters_line, facts_line
+from notifier.domain.retries import RetrySchedule
 from notifier.handlers.sending import MailSender
 from notifier.mail.rendering import Renderer
 from notifier.mail.server import MailConnection
@@ -30,6 +31,10 @@ RECONCILIATION = "release.reconciliation.difference-found.v1"
 STEPS_MAX = 500
 
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
+
+
+RETRIES: Final = RetrySchedule(hours=12, first_waits_seconds=(7_200,), later_wait_seconds=14_400)
+"""A mail that was not taken waits longer than any test takes, however busy the machine."""
 
 
 def settings_of(smtp_url: str = "smtp://127.0.0.1:1", **given: Any) -> Settings:
@@ -97,7 +102,7 @@ class NotifierDriver:
     def sender(self, **limits: float) -> MailSender:
         """One of the senders, with a connection of its own."""
         connection = MailConnection(self.settings.mail_server, **limits)
-        return MailSender(self.database, connection, self.renderer, self.settings.sender)
+        return MailSender(self.database, connection, self.renderer, self.settings.sender, RETRIES)
 
     async def send_due(self, **limits: float) -> int:
         """Send until nothing is due; how many steps there were."""

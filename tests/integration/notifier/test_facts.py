@@ -43,6 +43,12 @@ OPERATOR = "mail:ops@example.com"
         (PROCESS_RUN, {"starter": None, "additional_recipients": []}, [], []),
         (THRESHOLD, {}, ["mail:pm@example.com", USER], ["pm@example.com"]),
         (THRESHOLD, {"alert_recipient": None}, [USER], []),
+        (
+            THRESHOLD,
+            {"alert_recipient": 'a@x.example; "Doe, Jane" <jane@x.example>', "starter": None},
+            ["mail:a@x.example", "mail:jane@x.example"],
+            ["a@x.example", "jane@x.example"],
+        ),
         (THRESHOLD, {"alert_recipient": "U1@Example.com"}, [USER], [MAIL]),
         (CONFLICT, {}, [OPERATOR], ["ops@example.com"]),
         (RECONCILIATION, {}, [OPERATOR], ["ops@example.com"]),

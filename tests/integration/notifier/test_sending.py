@@ -11,9 +11,8 @@ from email.utils import parsedate_to_datetime
 import asyncpg
 import pytest
 
-from integration.notifier.driver import JOB, PROCESS_RUN, NotifierDriver, fact, settings_of
+from integration.notifier.driver import JOB, PROCESS_RUN, RETRIES, NotifierDriver, fact, settings_of
 from integration.notifier.mail_server import DROP, HANG, HOST, MailServer
-from notifier.domain.retries import SCHEDULE
 from notifier.handlers.sending import LEASE_SECONDS, SENDERS
 from notifier.mail.server import SEND_SECONDS_MAX
 from shared.database.database import Database
@@ -171,11 +170,11 @@ async def test_a_server_that_goes_away_after_the_data_gets_the_same_mail_again(
 async def test_a_server_that_is_away_is_tried_until_the_attempts_are_used_up(store: Database) -> None:
     driver = NotifierDriver(store, settings_of())
     await driver.take(fact(JOB))
-    for attempt in range(1, SCHEDULE.attempts_max + 1):
+    for attempt in range(1, RETRIES.attempts_max + 1):
         assert await driver.send_due() == 1
         status, attempts, _ = await status_of(driver)
         assert attempts == attempt
-        assert status == ("failed" if attempt == SCHEDULE.attempts_max else "queued")
+        assert status == ("failed" if attempt == RETRIES.attempts_max else "queued")
         await driver.let_time_pass()
     assert await driver.send_due() == 0
     assert [word for word, _ in await driver.published()] == ["failed"]
@@ -228,11 +227,11 @@ async def test_an_attempt_that_was_never_answered_counts(
     await notifier.take(fact(JOB))
     await notifier.database.pool.execute(
         "update deliveries set attempts = $1, leased_until = now() - interval '1 second'",
-        SCHEDULE.attempts_max,
+        RETRIES.attempts_max,
     )
     await notifier.send_due()
     assert mail_server.taken == []
-    assert await status_of(notifier) == ("failed", 10, "the last attempt was interrupted")
+    assert await status_of(notifier) == ("failed", RETRIES.attempts_max, "the last attempt was interrupted")
     assert [word for word, _ in await notifier.published()] == ["failed"]
 
 
@@ -317,16 +316,16 @@ async def test_a_sender_killed_after_the_mail_was_taken_sends_it_once_more(
     assert (await status_of(notifier))[:2] == ("sent", 2)
 
 
-async def test_it_signs_in_over_an_encrypted_connection(
-    store: Database, certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+async def test_it_signs_in_over_a_connection_that_a_private_authority_has_signed(
+    store: Database, certificate: tuple[str, str]
 ) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*certificate)
-    monkeypatch.setenv("SSL_CERT_FILE", certificate[0])
     async with MailServer(
         options={"tls_context": context, "require_starttls": True, "auth_required": True}
     ) as server:
-        driver = NotifierDriver(store, settings_of(f"smtp://billing:pa%3Ass@{HOST}:{server.port}"))
+        url = f"smtp://billing:pa%3Ass@{HOST}:{server.port}"
+        driver = NotifierDriver(store, settings_of(url, smtp_ssl_cafile=certificate[0]))
         await driver.take(fact(JOB))
         await driver.send_due()
         assert server.signed_in == ["billing:pa:ss"]

@@ -30,6 +30,11 @@ from notifier.domain.recipients import (
             ("nobody", "@x.example"),
         ),
         ("A@x.example;a@X.example", ("A@x.example",), ()),
+        ("a@x.example; Name <b@x.example>", ("a@x.example", "b@x.example"), ()),
+        ('"Doe, Jane; PM" <jane@x.example>, <c@x.example>', ("jane@x.example", "c@x.example"), ()),
+        ("Doe, Jane <jane@x.example>", ("jane@x.example",), ("Doe",)),
+        ("Name <a@x.example> b@x.example;<>", (), ("Name <a@x.example> b@x.example", "<>")),
+        ('"open <a@x.example>;b@x.example', ("a@x.example", "b@x.example"), ()),
     ],
 )
 def test_addresses_are_separated_and_the_invalid_ones_told(

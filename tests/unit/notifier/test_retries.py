@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from notifier.domain.retries import (
-    SCHEDULE,
     Delivery,
     DeliveryStatus,
     RetrySchedule,
@@ -19,10 +18,10 @@ from notifier.domain.retries import (
 )
 
 NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
-SHORT = RetrySchedule(first_wait_seconds=5, longest_wait_seconds=60, attempts_max=3)
+SHORT = RetrySchedule(hours=1, first_waits_seconds=(5, 3_000), later_wait_seconds=600)
 
 
-def _tried(delivery: Delivery, jitter: float = 1.0) -> Delivery:
+def _tried(delivery: Delivery, jitter: float = 0.0) -> Delivery:
     return attempt_begun(delivery, at=delivery.due_at, schedule=SHORT, jitter=jitter)
 
 
@@ -30,18 +29,31 @@ def _refused(delivery: Delivery, *, permanent: bool = False) -> Delivery:
     return attempt_failed(delivery, error="451 try later", permanent=permanent, schedule=SHORT)
 
 
-def test_waits_double_up_to_the_longest() -> None:
-    waits = [wait_seconds(attempts, SHORT, jitter=1.0) for attempts in range(1, 7)]
+def test_a_mail_is_tried_after_1_5_15_and_30_minutes_then_hourly() -> None:
+    waits = [wait_seconds(attempts, RetrySchedule(), jitter=0.0) / 60 for attempts in range(1, 8)]
 
-    assert waits == [5, 10, 20, 40, 60, 60]
+    assert waits == [1, 5, 15, 30, 60, 60, 60]
 
 
-@given(some.integers(1, 10_000), some.floats(0, 1))
-def test_jitter_spreads_a_wait_between_its_half_and_all_of_it(attempts: int, jitter: float) -> None:
-    longest = wait_seconds(attempts, SCHEDULE, jitter=1.0)
+@pytest.mark.parametrize("hours, attempts", [(1, 5), (2, 6), (96, 100)])
+def test_a_mail_is_given_up_after_so_many_hours(hours: int, attempts: int) -> None:
+    schedule = RetrySchedule(hours=hours)
 
-    assert 0 < longest / 2 <= wait_seconds(attempts, SCHEDULE, jitter=jitter) <= longest
-    assert longest <= SCHEDULE.longest_wait_seconds
+    tried_seconds = sum(wait_seconds(attempt, schedule, jitter=0.0) for attempt in range(1, attempts))
+
+    assert schedule.attempts_max == attempts
+    assert tried_seconds <= hours * 3_600 < tried_seconds + 3_600
+
+
+def test_a_time_that_is_shorter_than_the_first_waits_has_as_many_attempts_as_fit() -> None:
+    assert RetrySchedule(hours=1, first_waits_seconds=(1_800, 1_800, 60)).attempts_max == 3
+
+
+@given(some.integers(1, 200), some.floats(0, 1))
+def test_jitter_lengthens_a_wait_by_a_tenth_at_most(attempts: int, jitter: float) -> None:
+    shortest = wait_seconds(attempts, RetrySchedule(), jitter=0.0)
+
+    assert shortest <= wait_seconds(attempts, RetrySchedule(), jitter=jitter) <= shortest * 1.1
 
 
 def test_attempt_is_noted_before_the_mail_is_handed_over_with_the_time_of_the_next() -> None:

@@ -30,6 +30,7 @@ def test_what_is_not_said_is_as_the_contract_has_it(environment: pytest.MonkeyPa
     assert (settings.mails.send_failure_email, settings.mails.send_success_email) == (True, False)
     assert settings.operator_persons == ()
     assert settings.additional_recipients.valid == ()
+    assert (settings.retries.hours, settings.mail_server.ca_file) == (96, None)
 
 
 def test_operators_are_addresses_or_users(environment: pytest.MonkeyPatch) -> None:
@@ -50,6 +51,9 @@ def test_operators_are_addresses_or_users(environment: pytest.MonkeyPatch) -> No
         ("MAIL_FROM", "nobody"),
         ("OPERATORS", "ops@example.com;broken@"),
         ("SEND_SUCCESS_EMAIL", "perhaps"),
+        ("MAIL_RETRY_HOURS", "0"),
+        ("SMTP_SSL_CAFILE", "/no/such/file"),
+        ("SMTP_SSL_CAFILE", __file__),
     ],
 )
 def test_a_wrong_or_missing_one_is_named(

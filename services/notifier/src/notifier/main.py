@@ -58,7 +58,9 @@ def compose(settings: Settings) -> Compose:
         renderer = Renderer(settings.public_url, settings.support_contact)
         feed = AlertFeed(database)
         senders = [
-            MailSender(database, MailConnection(settings.mail_server), renderer, settings.sender)
+            MailSender(
+                database, MailConnection(settings.mail_server), renderer, settings.sender, settings.retries
+            )
             for _ in range(SENDERS)
         ]
         return Parts(

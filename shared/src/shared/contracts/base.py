@@ -132,6 +132,9 @@ Code = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z][a-z0-9_]{0
 Email = Annotated[str, StringConstraints(strict=True, max_length=320, pattern=_NO_CONTROLS)]
 """A mail address: bounded and without control characters; whether it is valid, the notifier says."""
 
+Emails = Annotated[str, StringConstraints(strict=True, max_length=2_000, pattern=_NO_CONTROLS)]
+"""Mail addresses, separated by `;` or `,`, each alone or as `Name <address>`; which are valid, the notifier says."""
+
 UserId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=255, pattern=_NO_CONTROLS)]
 """A user as the identity provider names them, which need not have the form of our ids."""
 

@@ -16,6 +16,7 @@ from shared.contracts.base import (
     Date,
     Description,
     Email,
+    Emails,
     Id,
     Instant,
     Name,
@@ -93,7 +94,7 @@ class ProjectUpserted(PsaBody):
     apply_billing_cap: bool = False
     auto_cap_billing: bool = False
     alert_threshold: Percentage | None = None
-    alert_recipient: Email | None = None
+    alert_recipient: Emails | None = None
     bill_to_budget_cap: bool = False
     on_hold: bool = False
     budgets: list[Budget] = Field(default_factory=list, max_length=BUDGETS_MAX)

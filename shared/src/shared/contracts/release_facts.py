@@ -9,7 +9,7 @@ from shared.contracts.base import (
     Count,
     CurrencyCode,
     Date,
-    Email,
+    Emails,
     Id,
     Instant,
     Name,
@@ -178,7 +178,7 @@ class CapThresholdCrossed(Fact):
     ratio: Ratio | None = None
     budget_id: Id | None = None
     currency: CurrencyCode | None = None
-    alert_recipient: Email | None = None
+    alert_recipient: Emails | None = None
 
 
 class CapConfigurationConflict(Fact):

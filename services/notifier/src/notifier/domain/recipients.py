@@ -11,7 +11,11 @@ from email_validator import EmailNotValidError, validate_email
 HEADER_CHARACTERS_MAX: Final = 200
 """Most characters of a text that stands in a mail's header."""
 
-_SEPARATORS: Final = re.compile(r"[;,]")
+_PART: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^;,])+')
+"""What stands between separators; one in quotes belongs to a name."""
+_NAMED: Final = re.compile(r"[^<>]*<\s*([^<>\s]+)\s*>")
+"""`Name <address>`: only the address is used."""
+
 _NOT_FOR_HEADERS: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 
 
@@ -26,11 +30,14 @@ class Recipients:
 
 
 def recipients_of(text: str) -> Recipients:
-    """The addresses of a text, separated by `;` or `,`; empty parts are nothing (domain.md section 8)."""
+    """The addresses of a text, separated by `;` or `,`, each alone or as `Name <address>` (domain.md section 8).
+
+    Empty parts are nothing.
+    """
     valid = []
     invalid = []
     for written in split_list(text):
-        address = valid_address(written)
+        address = valid_address(address_part(written))
         if address is None:
             invalid.append(written)
         else:
@@ -39,8 +46,14 @@ def recipients_of(text: str) -> Recipients:
 
 
 def split_list(text: str) -> tuple[str, ...]:
-    """The parts of a text that are separated by `;` or `,`; empty parts are nothing."""
-    return tuple(written for part in _SEPARATORS.split(text) if (written := part.strip(" \t")))
+    """The parts of a text that are separated by `;` or `,`, but not in quotes; empty parts are nothing."""
+    return tuple(written for part in _PART.findall(text) if (written := part.strip(" \t")))
+
+
+def address_part(written: str) -> str:
+    """The address of `Name <address>`; anything else as it is."""
+    named = _NAMED.fullmatch(written)
+    return written if named is None else named[1]
 
 
 def valid_address(text: str) -> str | None:

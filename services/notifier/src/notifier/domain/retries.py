@@ -7,7 +7,6 @@ between leaves a delivery that is taken up again, and never one that is tried wi
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
 
 
 class DeliveryStatus(StrEnum):
@@ -20,17 +19,21 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
-    """How long a mail waits between attempts: from the first wait, twice as long each time, up to the
-    longest.
-    """
+    """How long a mail waits between attempts: the first waits one by one, then hourly, for `hours` in all."""
 
-    first_wait_seconds: int = 5
-    longest_wait_seconds: int = 600
-    attempts_max: int = 10
+    hours: int = 96
+    first_waits_seconds: tuple[int, ...] = (60, 300, 900, 1_800)
+    later_wait_seconds: int = 3_600
 
-
-SCHEDULE: Final = RetrySchedule()
-"""The schedule of all mails: about half an hour until one is given up."""
+    @property
+    def attempts_max(self) -> int:
+        """How many attempts begin within the time; the first one at once."""
+        left_seconds = self.hours * 3_600
+        for number, wait in enumerate(self.first_waits_seconds, start=1):
+            left_seconds -= wait
+            if left_seconds < 0:
+                return number
+        return 1 + len(self.first_waits_seconds) + left_seconds // self.later_wait_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,11 @@ class Delivery:
 def wait_seconds(attempts: int, schedule: RetrySchedule, *, jitter: float) -> float:
     """Seconds from the attempt of this number (from 1) to the next.
 
-    `jitter` from 0 to 1, drawn by the caller, spreads mails that failed together: between half and all of the
-    wait.
+    `jitter` from 0 to 1, drawn by the caller, spreads mails that failed together over a tenth of the wait.
     """
-    doublings = min(attempts - 1, schedule.longest_wait_seconds.bit_length())
-    longest = min(schedule.first_wait_seconds * (1 << doublings), schedule.longest_wait_seconds)
-    return longest * (1 + jitter) / 2
+    waits = schedule.first_waits_seconds
+    wait = waits[attempts - 1] if attempts <= len(waits) else schedule.later_wait_seconds
+    return wait * (1 + jitter / 10)
 
 
 def attempt_begun(delivery: Delivery, *, at: datetime, schedule: RetrySchedule, jitter: float) -> Delivery:

@@ -103,17 +103,20 @@ def _addressees(kind: Kind, cause: str, body: Any, audiences: Audiences) -> Iter
         email = _address_of(cause, Role.STARTER, body.starter.email)
         yield Addressee(Role.STARTER, Person(body.starter.user_id, email))
     if Role.ALERT_RECIPIENT in roles:
-        email = _address_of(cause, Role.ALERT_RECIPIENT, body.alert_recipient)
-        if email is not None:
-            yield Addressee(Role.ALERT_RECIPIENT, Person(email=email))
+        yield from _listed(cause, Role.ALERT_RECIPIENT, body.alert_recipient or "")
     if Role.OPERATORS in roles:
         yield from (Addressee(Role.OPERATORS, person) for person in audiences.operators)
     if Role.ADDITIONAL in roles:
         yield from (Addressee(Role.ADDITIONAL, person) for person in audiences.additional)
-        recipients = recipients_of(";".join(getattr(body, "additional_recipients", ())))
-        for _ in recipients.invalid:
-            _log_invalid(cause, Role.ADDITIONAL)
-        yield from (Addressee(Role.ADDITIONAL, Person(email=email)) for email in recipients.valid)
+        yield from _listed(cause, Role.ADDITIONAL, ";".join(getattr(body, "additional_recipients", ())))
+
+
+def _listed(cause: str, role: Role, text: str) -> Iterable[Addressee]:
+    """The addressees of a list; those that are not valid are logged."""
+    recipients = recipients_of(text)
+    for _ in recipients.invalid:
+        _log_invalid(cause, role)
+    yield from (Addressee(role, Person(email=email)) for email in recipients.valid)
 
 
 def _address_of(cause: str, role: Role, text: str | None) -> str | None:

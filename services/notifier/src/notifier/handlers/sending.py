@@ -13,9 +13,9 @@ import structlog
 
 from notifier.domain.notices import one_line
 from notifier.domain.retries import (
-    SCHEDULE,
     Delivery,
     DeliveryStatus,
+    RetrySchedule,
     attempt_begun,
     attempt_failed,
     attempt_succeeded,
@@ -57,12 +57,18 @@ class MailSender:
     """Sends one mail after the other; several of them, here and in other replicas, share the work."""
 
     def __init__(
-        self, database: Database, connection: MailConnection, renderer: Renderer, sender: Sender
+        self,
+        database: Database,
+        connection: MailConnection,
+        renderer: Renderer,
+        sender: Sender,
+        retries: RetrySchedule,
     ) -> None:
         self._database = database
         self._connection = connection
         self._renderer = renderer
         self._sender = sender
+        self._retries = retries
         self._outcome: Outcome | None = None
 
     async def step(self) -> bool:
@@ -78,7 +84,7 @@ class MailSender:
 
     async def _send_next(self) -> bool:
         if self._outcome is None:
-            delivery = await self._database.run(_begin)
+            delivery = await self._database.run(self._begin)
             if delivery is None:
                 await self._connection.close()
                 return False
@@ -90,6 +96,18 @@ class MailSender:
         await self._database.run(self._note)
         self._outcome = None
         return True
+
+    async def _begin(self, work: UnitOfWork) -> StoredDelivery | None:
+        """Take the next mail and note the attempt, or that there is none left: then it has failed."""
+        delivery = await take_due(work.connection)
+        if delivery is None:
+            return None
+        jitter = random.random()  # noqa: S311 - jitter, not a secret
+        state = attempt_begun(delivery.state, at=delivery.now, schedule=self._retries, jitter=jitter)
+        lease_seconds = LEASE_SECONDS if state.status is DeliveryStatus.QUEUED else None
+        await save_delivery(work.connection, delivery.delivery_id, state, lease_seconds=lease_seconds)
+        _publish(work, delivery, state)
+        return replace(delivery, state=state)
 
     async def _attempt(self, delivery: StoredDelivery) -> Delivery:
         notice = delivery.notice
@@ -106,10 +124,13 @@ class MailSender:
             await self._connection.send(self._sender.address, delivery.recipient, content)
         except MailNotTakenError as error:
             state = attempt_failed(
-                delivery.state, error=one_line(error.reason), permanent=error.is_permanent, schedule=SCHEDULE
+                delivery.state,
+                error=one_line(error.reason),
+                permanent=error.is_permanent,
+                schedule=self._retries,
             )
         except UnsafeHeaderError as error:
-            state = attempt_failed(delivery.state, error=str(error), permanent=True, schedule=SCHEDULE)
+            state = attempt_failed(delivery.state, error=str(error), permanent=True, schedule=self._retries)
         else:
             failpoints.hit(failpoints.MAIL_AFTER_TAKEN)
             state = attempt_succeeded(delivery.state)
@@ -126,19 +147,6 @@ class MailSender:
         delivery, state = self._outcome.delivery, self._outcome.state
         if await note_outcome(work.connection, delivery.delivery_id, state):
             _publish(work, delivery, state)
-
-
-async def _begin(work: UnitOfWork) -> StoredDelivery | None:
-    """Take the next mail and note the attempt, or that there is none left: then it has failed."""
-    delivery = await take_due(work.connection)
-    if delivery is None:
-        return None
-    jitter = random.random()  # noqa: S311 - jitter, not a secret
-    state = attempt_begun(delivery.state, at=delivery.now, schedule=SCHEDULE, jitter=jitter)
-    lease_seconds = LEASE_SECONDS if state.status is DeliveryStatus.QUEUED else None
-    await save_delivery(work.connection, delivery.delivery_id, state, lease_seconds=lease_seconds)
-    _publish(work, delivery, state)
-    return replace(delivery, state=state)
 
 
 def _publish(work: UnitOfWork, delivery: StoredDelivery, state: Delivery) -> None:

@@ -26,7 +26,8 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 class MailServer:
     """Where mails are handed over, and how: TLS from the start, or STARTTLS wherever the server offers it.
 
-    `needs_starttls`: without it nothing is sent, for a password would be.
+    `needs_starttls`: without it nothing is sent, for a password would be. `ca_file` names the authorities that may have
+    signed the server's certificate, in place of the system's.
     """
 
     host: str
@@ -35,6 +36,7 @@ class MailServer:
     needs_starttls: bool = False
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
 
 
 class MailNotTakenError(Exception):
@@ -145,6 +147,7 @@ class MailConnection:
                 timeout=self._reply_seconds_max,
                 use_tls=server.is_tls,
                 start_tls=True if server.needs_starttls else None,
+                cert_bundle=server.ca_file,
             )
             await self._client.connect()
         return self._client
