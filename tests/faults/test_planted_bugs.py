@@ -17,7 +17,7 @@ from support.cap_race import race_for_one_cap
 from support.faults import spawn, wait_until_ready
 from support.load.driver import LoadDriver
 from support.load.expectation import expect
-from support.planted import DEFECTS
+from support.planted import DEFECTS, REACHED_FILE
 from support.trial import Trial, running_trial
 from support.waiting import wait_until
 
@@ -60,19 +60,21 @@ def test_every_defect_is_planted() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(PLANTED))
-async def test_a_planted_defect_is_noticed(name: str) -> None:
+async def test_a_planted_defect_is_noticed(name: str, tmp_path: Path) -> None:
     planted = PLANTED[name]
+    reached = tmp_path / "reached"
     with running_trial() as trial:
         system = trial.system
         system.pause_watch(planted.service)
         await asyncio.to_thread(system.services[planted.service].stop)
         module = system.services[planted.service].service.module
         program = f"from support.planted import run; run({name!r}, {module!r})"
-        settings = {"PYTHONPATH": str(_TESTS), **planted.settings}
+        settings = {"PYTHONPATH": str(_TESTS), REACHED_FILE: str(reached), **planted.settings}
         spawn(system, planted.service, settings=settings, arguments=["-c", program])
         if not planted.settings:
             await wait_until_ready(system, planted.service)
         found = await (_race(trial) if planted.races else _load(trial, planted))
+    assert reached.exists(), f"nothing came to where {name!r} is planted"
     assert any(re.search(planted.says, each) for each in found), found[:50]
 
 

@@ -1,10 +1,13 @@
 """Defects planted on purpose: each starts a service with one of its safeguards broken, to see whether a test notices.
 
-Run as `python -c "from support.planted import run; run('NAME', 'MODULE')"` with the tests' folder on the path.
+Run as `python -c "from support.planted import run; run('NAME', 'MODULE')"` with the tests' folder on the path. The file
+that REACHED_FILE names is made once the broken place has been reached: a defect that nothing runs into proves nothing.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -12,6 +15,12 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from shared import failpoints
 from shared.messaging import batches, inbox, lines, relay
 from shared.money import ZERO
+
+REACHED_FILE: Final = "SLUICE_PLANTED_REACHED"
+
+
+def _reached() -> None:
+    Path(os.environ[REACHED_FILE]).touch()
 
 
 def _replace(place: object, name: str, by: object) -> None:
@@ -24,7 +33,8 @@ def _claim_always_fresh() -> None:
     claim = inbox.claim
 
     async def claim_all(connection: Any, messages: Sequence[Any]) -> inbox.Claim:
-        await claim(connection, messages)
+        if (await claim(connection, messages)).duplicates:
+            _reached()
         return inbox.Claim(fresh=list(messages))
 
     _replace(inbox, "claim", claim_all)
@@ -46,6 +56,7 @@ def _acknowledge_before_commit() -> None:
         for record in records:
             reached[TopicPartition(record.topic, record.partition)] = record.offset + 1
         await consumers[id(self)].subscriber.consumer.commit(reached)
+        _reached()
         await take(self, records)
 
     _replace(lines.Consumer, "__init__", make_and_remember)
@@ -56,13 +67,12 @@ def _delete_before_send() -> None:
     """The relay deletes what it is about to send."""
 
     class Forgetful(relay.Relay):
-        async def publish_oldest(self, connection: Any) -> int:
-            rows = await connection.fetch(relay._FETCH, relay.BATCH_ROWS_MAX, relay.BATCH_BYTES_MAX)
-            if rows:
-                await connection.execute(relay._DELETE, [row["seq"] for row in rows])
-                failpoints.hit(failpoints.RELAY_BEFORE_SEND)
-                await self._send(rows)
-            return len(rows)
+        async def _send(self, rows: Sequence[Any]) -> Any:
+            assert self._connection is not None, "who leads has a connection"
+            await self._connection.execute(relay._DELETE, [row["seq"] for row in rows])
+            _reached()
+            failpoints.hit(failpoints.RELAY_BEFORE_SEND)
+            return await super()._send(rows)
 
     def make(database: Any, producer: AIOKafkaProducer, *, service: str) -> relay.Relay:
         return Forgetful(database, producer, service=service)
@@ -77,12 +87,21 @@ def _skip_project_lock() -> None:
     locking = getattr(statements, name)
     assert clause in locking, "projects are locked otherwise now"
     _replace(statements, name, locking.replace(clause, ""))
+    lock = statements.lock_caps_of_events
+
+    async def lock_nothing(*arguments: Any, **named: Any) -> Any:
+        _reached()
+        return await lock(*arguments, **named)
+
+    _replace(statements, "lock_caps_of_events", lock_nothing)
 
 
 def _less_than() -> None:
     """What is exactly as much as remains does not fit."""
 
     def fits_project(summary_amount: Any, remaining: Any) -> bool:
+        if summary_amount == remaining:
+            _reached()
         return bool(summary_amount <= ZERO or summary_amount < remaining)
 
     cap_case = import_module("release.domain.cap_case")
