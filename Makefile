@@ -51,6 +51,18 @@ check: setup ## Format, lint, types, imports, SQL, dependencies
 test: setup ## The whole test suite (ARGS for pytest)
 	$(BIN)/pytest $(PROCESSES) $(ARGS)
 
+# Each long test comes once in two weeks, each clock every fourth day.
+DAY := $(shell date -u +%j | sed 's/^0*//')
+CLOCKS := 2026-12-31T23:59:30 2027-03-28T00:59:30 2028-02-29T12:00:00 2030-01-01T00:00:00
+CLOCK ?= $(word $(shell echo $$(( $(DAY) % 4 + 1 ))),$(CLOCKS))
+SHARE ?= $(shell echo $$(( $(DAY) % 14 )))/14
+
+.PHONY: share
+share: setup ## The day's share: long tests (SHARE=k/n), and the fast ones at another time (CLOCK=...)
+	@echo "long tests: share $(SHARE); fast tests at $(CLOCK)"
+	$(BIN)/pytest $(PROCESSES) -m slow --share $(SHARE) $(ARGS)
+	TZ=UTC $(BIN)/pytest $(PROCESSES) --clock $(CLOCK) tests/unit tests/contract tests/architecture $(ARGS)
+
 .PHONY: demo
 demo: setup ## The whole system, a sample feed, the main job, and a report; ends by itself
 	$(BIN)/sluice demo $(ARGS)
@@ -60,8 +72,9 @@ bench: setup ## The benchmarks, written to docs/benchmarks.md (ARGS for another 
 	$(BIN)/sluice bench $(or $(ARGS),--write docs/benchmarks.md)
 
 .PHONY: faults
-faults: setup ## The fault tests in their long form
+faults: setup ## The fault tests in their long form, and all other long tests
 	$(BIN)/pytest tests/faults -m "slow or not slow" $(ARGS)
+	$(BIN)/pytest $(PROCESSES) -m slow --ignore tests/faults $(ARGS)
 
 .PHONY: up
 up: setup ## The whole system on this machine, until interrupted

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import pytest
+import time_machine
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import Scheduling
@@ -25,7 +27,7 @@ from sluice.infrastructure.containers import engine_answers
 from sluice.infrastructure.postgres import FAST_AND_FORGETFUL
 from sluice.state import State, ephemeral_state
 from support.databases import Databases, FreshDatabase
-from support.sharing import GroupScheduling, place_of
+from support.sharing import GroupScheduling, place_of, share_of
 from support.topics import Topics, unique
 
 pytest_plugins = ("judges.fixtures",)
@@ -40,8 +42,29 @@ settings.register_profile("exploring", deadline=None, suppress_health_check=[Hea
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests in the order of their groups."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options by which `.ci/run` takes the day's share."""
+    parser.addoption("--share", metavar="K/N", help="of the chosen tests, every N-th beginning with the K-th")
+    parser.addoption(
+        "--clock", metavar="TIME", help="begin at this time (ISO 8601, UTC), as this process sees it"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the clock of this process, should it be another one's time."""
+    if clock := config.getoption("--clock"):
+        traveller = time_machine.travel(datetime.fromisoformat(clock).replace(tzinfo=UTC))
+        traveller.start()
+        config.add_cleanup(traveller.stop)
+
+
+@pytest.hookimpl(trylast=True)  # when it is known which tests are chosen
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the tests in the order of their groups; keep a share of them if one is asked for."""
+    if share := config.getoption("--share"):
+        kept = share_of(items, share)
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
     places = {path: place_of(path.relative_to(TESTS).as_posix()) for path in {item.path for item in items}}
     items.sort(key=lambda item: places[item.path])
 

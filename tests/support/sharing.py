@@ -1,12 +1,14 @@
-"""Which tests run in one process, one after the other, when `make test` runs two processes side by side.
+"""Which tests run in one process, one after the other, when `make test` runs two processes side by side, and which
+of the long ones are a day's share.
 
 Each process has servers of its own, so tests that share what is slow to make, or a machine-wide judge, stay together;
 all others stay together with those of their file. What takes longest comes first, so that both processes end at about
 the same time.
 """
 
+from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Final
+from typing import Final, TypeVar
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -33,6 +35,20 @@ ON_KAFKA: Final = (
     "benchmarks/test_relay.py",
 )
 """Tests on a broker, which is slow to start: once is enough."""
+
+
+Test = TypeVar("Test")
+
+
+def share_of(tests: Sequence[Test], share: str) -> list[Test]:
+    """Every n-th test, beginning with the k-th, for a share `k/n`; neighbours, which cost alike, are on different days.
+
+    Raises ValueError for what is no share.
+    """
+    first, separator, every = share.partition("/")
+    if not (separator and first.isdecimal() and every.isdecimal() and int(first) < int(every)):
+        raise ValueError(f"{share!r} should be k/n, k from 0 and less than n")
+    return list(tests[int(first) :: int(every)])
 
 
 def group_of(file: str) -> str:

@@ -1,8 +1,10 @@
 """The calls of the billing-runs service (contract.md section 2)."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import time_machine
 
 from integration.billing_runs.driver import Connector, Runs, command, create, event
 from unit.shared.http.sample import Issuer
@@ -192,9 +194,10 @@ async def test_a_document_is_shown_and_tried_as_it_was_numbered(
 ) -> None:
     await runs.know(event("BE-1"))
     await runs.command(create(recompute_dates_at_validation=True))
-    for _ in range(3):
-        await runs.command(command("process"))
-        await runs.settle()
+    with time_machine.travel(datetime(2026, 12, 3, 12, tzinfo=UTC)):
+        for _ in range(3):
+            await runs.command(command("process"))
+            await runs.settle()
 
     [shown] = (await client.get("/billing-runs/R-1/documents")).json()["items"]
 
@@ -203,7 +206,7 @@ async def test_a_document_is_shown_and_tried_as_it_was_numbered(
         "validated",
         "SIN-2026-000001",
     )
-    assert (shown["date"] != "2026-11-30", shown["due_date"]) == (True, "2026-12-30")
+    assert (shown["date"], shown["due_date"]) == ("2026-12-03", "2026-12-30")
     rule = {
         "fail_status": "suspect",
         "expression": 'number == "SIN-2026-000001" and due_date == "2026-12-30"',
