@@ -44,6 +44,7 @@ def test_subscribers_neither_lose_nor_skip_nor_answer(subscribers: list[Any]) ->
         assert subscriber.group_id
         options = subscriber._connection_args
         assert options["auto_offset_reset"] == "earliest"
+        assert options["isolation_level"] == "read_committed"
         assert options["enable_auto_commit"] is False
         assert options["session_timeout_ms"] == 45_000
         assert options["group_instance_id"]
@@ -68,6 +69,19 @@ def test_nobody_else_subscribes_or_publishes(repository: Path) -> None:
                 if "broker" in receiver or node.attr == "publish_batch":
                     found.append((name, node.attr))
     assert found == [(ONLY_LINES_SUBSCRIBE, "subscriber")]
+
+
+def test_every_other_consumer_of_ours_reads_what_is_committed(repository: Path) -> None:
+    """The command's readers, the benchmarks' and those that check the books see what the services see."""
+    found = {}
+    for folder in ("shared/src", "services", "deploy/local/src", "tests/support"):
+        for path in sorted((repository / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("AIOKafkaConsumer"):
+                    options = {option.arg: ast.unparse(option.value) for option in node.keywords}
+                    found[path.name, node.lineno] = options.get("isolation_level")
+    assert len(found) >= 6
+    assert set(found.values()) == {"ISOLATION_LEVEL"}
 
 
 @pytest.mark.parametrize("service", SERVICES)

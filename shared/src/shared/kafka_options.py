@@ -1,11 +1,14 @@
 """How a service reaches its brokers, as aiokafka and FastStream want to be told."""
 
 import ssl
-from typing import Any
+from typing import Any, Final
 
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from shared.settings import ServiceSettings
+
+ISOLATION_LEVEL: Final = "read_committed"
+"""What every consumer reads: nothing of an aborted transaction, and of an open one nothing before it has committed."""
 
 
 def ssl_context(settings: ServiceSettings) -> ssl.SSLContext | None:

@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from shared.kafka_options import ISOLATION_LEVEL
 from sluice.topics import read_topics
 from support.load.records import Record
 
@@ -88,6 +89,7 @@ class Follower:
     def __init__(self, client_options: Mapping[str, Any], topics: Sequence[str], on_record: OnRecord) -> None:
         self._consumer = AIOKafkaConsumer(
             enable_auto_commit=False,
+            isolation_level=ISOLATION_LEVEL,
             auto_offset_reset="latest",
             max_partition_fetch_bytes=BYTES_MAX,
             **client_options,
@@ -184,6 +186,7 @@ async def reading(
     """A consumer without a group that has all partitions of the topics."""
     consumer = AIOKafkaConsumer(
         enable_auto_commit=False,
+        isolation_level=ISOLATION_LEVEL,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=BYTES_MAX,
         fetch_max_bytes=BYTES_MAX,

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.contracts.topics import dead_letters_topic
+from shared.kafka_options import ISOLATION_LEVEL
 
 HEADER_PREFIX: Final = "dl_"
 _BYTES_MAX: Final = 20 * 1024 * 1024
@@ -148,6 +149,7 @@ async def _reader(client_options: Mapping[str, Any], topic: str) -> AsyncIterato
     consumer = AIOKafkaConsumer(
         topic,
         enable_auto_commit=False,
+        isolation_level=ISOLATION_LEVEL,
         max_partition_fetch_bytes=_BYTES_MAX,
         fetch_max_bytes=_BYTES_MAX,
         **client_options,

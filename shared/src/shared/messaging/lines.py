@@ -16,6 +16,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
+from shared.kafka_options import ISOLATION_LEVEL
 from shared.messaging.batches import BatchNotTakenError, BatchProcessor, Line
 from shared.messaging.offsets import Offsets, TakenRecords
 
@@ -67,6 +68,9 @@ class Consumer:
         self.line = line
         self.group = group
         self._processor = processor
+        self._in_hand_records = 0
+        self._level_at = time.monotonic()
+        """When nothing was left to take, as far as was looked."""
 
         offsets = Offsets(lambda: self.subscriber.consumer)
 
@@ -91,6 +95,7 @@ class Consumer:
             group_instance_id=f"{group}.{instance}",
             ack_policy=AckPolicy.NACK_ON_ERROR,
             auto_offset_reset="earliest",
+            isolation_level=ISOLATION_LEVEL,
             no_reply=True,
             partition_assignment_strategy=(StickyPartitionAssignor,),
             session_timeout_ms=session_timeout_seconds * 1_000,
@@ -104,7 +109,11 @@ class Consumer:
 
         async def take(records: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
             started = time.monotonic()
-            await processor.take(records)
+            self._in_hand_records = len(records)
+            try:
+                await processor.take(records)
+            finally:
+                self._in_hand_records = 0
             await asyncio.sleep(max(0.0, line.pace_seconds - (time.monotonic() - started)))
 
         self.subscriber(take)
@@ -116,17 +125,40 @@ class Consumer:
         return not tasks or all(task.done() for task in tasks)
 
     def lag_records(self) -> int:
-        """How many records the broker holds that this replica has not polled yet, as of the last fetch."""
+        """How many records may be read that this replica has not polled yet, as of the last fetch.
+
+        What an open transaction holds back may not be read, so it is no lag; the markers at the ends of transactions
+        take offsets too, and are counted until the next poll has passed them.
+        """
         consumer = self.subscriber.consumer
         if consumer is None:
             return 0
         lag = 0
         for partition in consumer.assignment():
-            newest = consumer.highwater(partition)
+            end = self._stable_end(consumer, partition)
             position = self._position(consumer, partition)
-            if newest is not None and position is not None:
-                lag += max(0, newest - position)
+            if end is not None and position is not None:
+                lag += max(0, end - position)
+        if not lag and not self._in_hand_records:
+            self._level_at = time.monotonic()
         return lag
+
+    def _held_back_records(self) -> int:
+        """How many offsets lie behind the first one of a transaction that is still open."""
+        consumer = self.subscriber.consumer
+        held_back = 0
+        for partition in consumer.assignment():
+            end, stable_end = consumer.highwater(partition), self._stable_end(consumer, partition)
+            if end is not None and stable_end is not None:
+                held_back += max(0, end - stable_end)
+        return held_back
+
+    @staticmethod
+    def _stable_end(consumer: Any, partition: TopicPartition) -> int | None:
+        """The last stable offset; a broker without transactions tells none. None before the first fetch."""
+        stable: int | None = consumer.last_stable_offset(partition)
+        end: int | None = consumer.highwater(partition)
+        return end if stable is None or stable < 0 else stable
 
     @staticmethod
     def _position(consumer: Any, partition: TopicPartition) -> int | None:
@@ -141,12 +173,16 @@ class Consumer:
         if self._processor.is_paused:
             raise RuntimeError("paused: most of the last records are bad")
         lag = self.lag_records()
-        silent_seconds = time.monotonic() - self._processor.last_taken_at
+        # A line that had nothing to do for an hour is not stuck when the next record comes.
+        silent_seconds = time.monotonic() - max(self._processor.last_taken_at, self._level_at)
         if lag and silent_seconds > STUCK_SECONDS_MAX:
             raise RuntimeError(f"{lag} records wait and none was taken for {int(silent_seconds)} s")
         if self.subscriber.consumer is None or not self.subscriber.consumer.assignment():
             return "no partitions are assigned to this replica"
-        return f"{lag} records behind"
+        held_back = self._held_back_records()
+        return f"{lag} records behind" + (
+            f", {held_back} held back by an open transaction" if held_back else ""
+        )
 
 
 async def wait_for_broker(broker: KafkaBroker, *, timeout_seconds: float) -> None:

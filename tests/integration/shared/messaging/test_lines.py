@@ -1,91 +1,33 @@
 """Lines on a real broker: what FastStream's defaults would lose arrives (architecture.md)."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from types import SimpleNamespace
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from shared.contracts import catalogue
 from shared.database.database import Database
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging import batches, lines
 from shared.messaging.batches import Line
-from shared.messaging.lines import Consumer
 from shared.messaging.message import Message
 from shared.service import make_broker, make_consumers
 from shared.settings import ServiceSettings
 from sluice.infrastructure.choose import Broker
-from support.databases import FreshDatabase
 from support.records import cloud_event_headers
-from support.topics import Topics
 from support.waiting import wait_until
 
-from .conftest import ACCOUNT, Effects, accounts_of, dead_letters_of
-
-
-@pytest.fixture
-def topic(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A topic of the test's own that carries accounts."""
-    name = topics.new("psa.accounts", partitions=3)
-    entry = catalogue.CATALOGUE[ACCOUNT]
-    monkeypatch.setattr(
-        "shared.messaging.message.CATALOGUE",
-        {
-            **catalogue.CATALOGUE,
-            ACCOUNT: SimpleNamespace(type=ACCOUNT, topic=name, body_model=entry.body_model),
-        },
-    )
-    return name
-
-
-@pytest.fixture
-def settings(kafka_server: Broker, database: FreshDatabase) -> ServiceSettings:
-    return ServiceSettings(
-        kafka_bootstrap_servers=kafka_server.bootstrap_servers,
-        database_url=database.url,
-        http_port=0,
-        oidc_issuer="http://issuer.example",
-        instance_id="one",
-    )
-
-
-@pytest.fixture
-async def producer(kafka_server: Broker) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=kafka_server.bootstrap_servers)
-    await producer.start()
-    yield producer
-    await producer.stop()
-
-
-async def send_account(
-    producer: AIOKafkaProducer, topic: str, account_id: str, *extra: tuple[str, Any], padding_bytes: int = 0
-) -> None:
-    value = json.dumps({"account_id": account_id, "version": 1}).encode() + b" " * padding_bytes
-    headers = [*cloud_event_headers(ACCOUNT, f"id-{account_id}"), *extra]
-    await producer.send_and_wait(topic, value, key=account_id.encode(), headers=headers)
-
-
-def reading(effects: Effects, topic: str) -> Line:
-    return Line("psa", (topic,), frozenset({ACCOUNT}), effects.handle)
-
-
-@asynccontextmanager
-async def taking(
-    store: Database, settings: ServiceSettings, line: Line, *, service: str
-) -> AsyncIterator[Consumer]:
-    """A replica of a service that takes this line."""
-    broker = make_broker(settings, service=service)
-    (consumer,) = make_consumers(broker, store, [line], service=service, settings=settings)
-    await broker.start()
-    try:
-        yield consumer
-    finally:
-        await broker.stop()
+from .conftest import (
+    ACCOUNT,
+    Effects,
+    accounts_of,
+    dead_letters_of,
+    reading,
+    send_account,
+    taking,
+)
 
 
 async def committed(broker: Broker, topic: str, group: str) -> int:

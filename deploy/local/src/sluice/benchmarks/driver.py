@@ -12,6 +12,7 @@ import asyncpg
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
+from shared.kafka_options import ISOLATION_LEVEL
 from sluice.benchmarks.sample import Prepared, Sample
 
 REGISTERED: Final = "release.billing-event.registered.v1"
@@ -80,6 +81,7 @@ class Driver:
             "release.events",
             "accounting.events",
             enable_auto_commit=False,
+            isolation_level=ISOLATION_LEVEL,
             auto_offset_reset="latest",
             fetch_max_wait_ms=100,
             **self._options,

@@ -5,6 +5,8 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from shared.kafka_options import ISOLATION_LEVEL
+
 SAMPLE_ROWS: Final = 2_000
 
 _TOPICS: Final = (
@@ -36,7 +38,11 @@ async def sample_outbox_rows(client_options: Mapping[str, Any]) -> dict[str, Seq
     """The first messages that each service has sent, by the service's schema."""
     found: dict[str, list[OutboxRow]] = {}
     consumer = AIOKafkaConsumer(
-        *_TOPICS, auto_offset_reset="earliest", enable_auto_commit=False, **client_options
+        *_TOPICS,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level=ISOLATION_LEVEL,
+        **client_options,
     )
     await consumer.start()
     try:

@@ -12,6 +12,8 @@ from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
+from shared.kafka_options import ISOLATION_LEVEL
+
 Seen = TypeVar("Seen")
 
 FACT_TOPICS: Final = ("release.events", "accounting.events", "billing-runs.events", "notifier.events")
@@ -132,6 +134,7 @@ class KafkaClient:
             *FACT_TOPICS,
             *DEAD_LETTER_TOPICS,
             enable_auto_commit=False,
+            isolation_level=ISOLATION_LEVEL,
             auto_offset_reset="latest",
             max_partition_fetch_bytes=_BYTES_MAX,
             **self._options,
