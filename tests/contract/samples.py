@@ -422,6 +422,15 @@ _DOCUMENT: Final[Body] = {
     "total_tax": "20.00",
     "total_gross": "120.00",
     "excluded_items": ["BEI-2"],
+    "left_out_items": [
+        {
+            "billing_event_id": "BE-1",
+            "item_id": "BEI-2",
+            "business_record_id": "T-2",
+            "amount": "5.00",
+            "criterion": "amount > 10",
+        }
+    ],
     "corrects_document_id": None,
     "mirrors_document_id": None,
     "additional_fields": {"cost_centre": "North"},
@@ -438,8 +447,10 @@ _PROCESS_RUN: Final[Body] = {
     "credit_notes": 0,
     "not_passed": 1,
     "already_done": 0,
+    "warnings": 0,
     "at_once": False,
     "totals": {"GBP": {"invoices": "100.00", "credit_notes": "0.00"}},
+    "left_out": {},
     "first_reasons": [{"billing_event_id": "BE-2", "reasons": [_REASON]}],
     "additional_recipients": ["a@example.com"],
     "starter": _STARTER,

@@ -157,7 +157,7 @@ async def test_process_runs(seeded: Seeded) -> None:
 async def test_a_process_runs_log(seeded: Seeded) -> None:
     entry = {
         "billing_event_id": identifier,
-        "result": one_of("ok", "error", "pending"),
+        "result": one_of("ok", "warning", "error", "pending"),
         "document_id": Optional(identifier),
         "reasons": [REASON],
         "time": Optional(instant),

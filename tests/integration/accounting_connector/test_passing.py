@@ -38,6 +38,35 @@ async def test_a_single_auto_pass_event_is_passed_with_its_release(connector: Co
     assert run["totals"] == {"GBP": {"invoices": "100.00", "credit_notes": "0.00"}}
 
 
+async def test_a_document_says_what_it_leaves_out(
+    connector: ConnectorDriver, client: httpx.AsyncClient
+) -> None:
+    await client.put("/companies/C-UK/settings", json={"item_criteria": ['category != "expense"']})
+    items = [item("a", "-100.00"), item("b", "-20.00", category="expense", business_record_id="E-1")]
+    await connector.release(released(event("BE-1", *items)), released(event("BE-2")))
+    await connector.command(start_ids("PR-1", "BE-1", "BE-2"))
+    await connector.settle()
+    document = (await connector.facts("validated"))[0]
+    left_out = {
+        "billing_event_id": "BE-1",
+        "item_id": "b",
+        "business_record_id": "E-1",
+        "amount": "-20.00",
+        "criterion": 'category != "expense"',
+    }
+    assert (document["kind"], document["total_net"]) == ("sales_credit_note", "100.00")
+    assert (document["excluded_items"], document["left_out_items"]) == (["b"], [left_out])
+    (completed,) = await connector.facts("process-run.completed")
+    assert (completed["status"], completed["warnings"], completed["not_passed"]) == ("completed", 1, 0)
+    assert completed["left_out"] == {"GBP": {"items": 1, "amount": "-20.00"}}
+    answer = await client.get("/process-runs/PR-1/log", params={"result": "warning"})
+    (entry,) = answer.json()["items"]
+    assert (entry["billing_event_id"], entry["document_id"]) == ("BE-1", document["document_id"])
+    assert [reason["code"] for reason in entry["reasons"]] == ["items_left_out"]
+    assert (await client.get("/process-runs/PR-1")).json()["warnings"] == 1
+    assert (await client.get(f"/documents/{document['document_id']}")).json()["left_out_items"] == [left_out]
+
+
 async def test_an_event_without_the_flag_waits_to_be_asked_for(connector: ConnectorDriver) -> None:
     await connector.release(released(event()))
     await connector.settle()

@@ -112,6 +112,8 @@ class Connector:
     not_passed: dict[str, str] = field(default_factory=dict)
     refused_validations: dict[str, str] = field(default_factory=dict)
     failed_files: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    """Amounts of items that item criteria leave out, by event."""
     claims: dict[str, str] = field(default_factory=dict)
     documents: dict[str, Body] = field(default_factory=dict)
     numbers: int = 0
@@ -214,6 +216,11 @@ class Connector:
             "account": {"id": events[0]["account_id"], "name": "Port Authority"},
             "company": {"id": events[0]["company_id"]},
             "billing_event_ids": members,
+            "left_out_items": [
+                {"billing_event_id": each, "item_id": f"{each}-{place}", "amount": amount, "criterion": "c"}
+                for each in members
+                for place, amount in enumerate(self.left_out.get(each, ()))
+            ],
             "billing_run_id": run_id,
             "process_run_id": process_run_id,
             "lines": [

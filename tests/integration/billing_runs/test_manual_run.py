@@ -154,6 +154,20 @@ async def test_answers_may_come_doubled_in_any_order_and_in_parts(runs: Runs, de
     assert counted((await runs.fates()).values()) == {"validated": 4, "below_threshold": 1}
 
 
+async def test_the_report_warns_of_items_that_drafts_leave_out(runs: Runs, connector: Connector) -> None:
+    await runs.know(event("BE-1"), event("BE-2"), event("BE-3"))
+    connector.left_out = {"BE-1": ["20.00", "5.50"], "BE-2": ["-1.00"]}
+    await runs.command(create(grouping="account"))
+    for _ in range(2):
+        await runs.command(command("process"))
+        await runs.settle(_shuffled_and_doubled)
+    assert await runs.log() == [
+        ("items_left_out: 2 of its items, 25.50 GBP, do not meet the company's item criteria", "BE-1"),
+        ("items_left_out: 1 of its items, -1.00 GBP, do not meet the company's item criteria", "BE-2"),
+    ]
+    assert await runs.state() == ("draft_invoices", "idle"), "a warning holds nothing back"
+
+
 async def test_a_killed_run_goes_on_in_another_process_at_any_point(
     store: Database, connector: Connector
 ) -> None:

@@ -109,7 +109,7 @@ def test_an_item_that_cannot_be_decided_is_never_left_out_in_silence(make: Any) 
     assert [reason.code for reason in eligibility.reasons] == ["criteria_not_met"]
     assert eligibility.reasons[0].detail["items"] == ["i2"]
     assert [item.item_id for item in eligibility.eligible_items] == ["i1"]
-    assert eligibility.excluded_item_ids == ()
+    assert eligibility.left_out_items == ()
 
 
 def test_an_item_must_meet_all_item_criteria(make: Any) -> None:
@@ -121,7 +121,10 @@ def test_an_item_must_meet_all_item_criteria(make: Any) -> None:
         make.candidate(event, company=make.company(item_criteria=criteria)), Terms()
     )
     assert [item.item_id for item in eligibility.eligible_items] == ["i2"]
-    assert eligibility.excluded_item_ids == ("i1", "i3")
+    assert [(each.item_id, each.criterion) for each in eligibility.left_out_items] == [
+        ("i1", "amount > 15"),
+        ("i3", 'category != "expense"'),
+    ]
     assert eligibility.reasons == ()
 
 

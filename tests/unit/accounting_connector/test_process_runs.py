@@ -10,6 +10,7 @@ from accounting_connector.domain.eligibility import Terms
 from accounting_connector.domain.process_runs import (
     FIRST_REASONS_MAX,
     CurrencyTotal,
+    LeftOutTotal,
     LogResult,
     ProcessRunStatus,
     Tally,
@@ -53,6 +54,70 @@ def test_documents_are_counted_once_and_their_events_logged_each(make: Any) -> N
     ]
     tally = add_to_tally(Tally(), [shared], entries)
     assert (tally.invoices, tally.credit_notes, tally.not_passed) == (1, 0, 0)
+
+
+def leaving_out(make: Any, *amounts: str, currency: str) -> Document:
+    """A document of one event that leaves out its expenses: all its items but the first one."""
+    items = [
+        make.item(f"i{n}", amount, category="expense" if n else "timecard")
+        for n, amount in enumerate(amounts)
+    ]
+    event = make.event(*items, currency=currency, billing_event_currency=currency)
+    company = make.company(item_criteria=(make.criterion('category != "expense"'),))
+    assessment = assess(make.candidate(event, company=company), Terms())
+    return draft_document(f"D-{currency}", [assessment], Terms(), invoice_date=None)
+
+
+@pytest.mark.parametrize(
+    ("currency", "amounts", "count", "left_out", "message"),
+    [
+        ("GBP", ("100.00", "20.00"), 1, "20.00", "1 item is left out of the document, 20.00 GBP"),
+        ("JPY", ("100", "20", "5"), 2, "25", "2 items are left out of the document, 25 JPY"),
+        ("KWD", ("-1.000", "-0.125"), 1, "-0.125", "1 item is left out of the document, -0.125 KWD"),
+        ("EUR", ("100.00", "20.00", "-20.00"), 2, "0.00", "2 items are left out of the document, 0.00 EUR"),
+    ],
+)
+def test_what_is_left_out_of_a_document_is_a_warning_with_count_and_amount(
+    make: Any, currency: str, amounts: tuple[str, ...], count: int, left_out: str, message: str
+) -> None:
+    made = leaving_out(make, *amounts, currency=currency)
+    (entry,) = document_entries(made)
+    assert (entry.result, entry.document_id) == (LogResult.WARNING, made.document_id)
+    (reason,) = entry.reasons
+    assert (reason.code, reason.message) == (
+        "items_left_out",
+        f'{message}: not met: category != "expense"',
+    )
+    assert (reason.detail["count"], reason.detail["amount"]) == (count, left_out)
+    assert reason.detail["items"] == [f"i{n}" for n in range(1, len(amounts))]
+    tally = add_to_tally(Tally(), [made], [entry])
+    assert (tally.warnings, tally.not_passed) == (1, 0)
+    assert tally.left_out == {currency: LeftOutTotal(count, Decimal(left_out))}
+    assert process_run_status(tally, pending=0) is ProcessRunStatus.COMPLETED
+
+
+def test_what_is_left_out_is_summed_by_currency_over_all_batches(make: Any) -> None:
+    tally = Tally()
+    for currency, amounts in (("GBP", ("9.00", "1.00")), ("JPY", ("9", "3")), ("GBP", ("9.00", "2.00"))):
+        made = leaving_out(make, *amounts, currency=currency)
+        tally = add_to_tally(tally, [made], document_entries(made))
+    assert tally.left_out == {
+        "GBP": LeftOutTotal(2, Decimal("3.00")),
+        "JPY": LeftOutTotal(1, Decimal(3)),
+    }
+    assert tally.warnings == 3
+
+
+def test_only_the_events_of_a_shared_document_that_leave_something_out_have_warnings(make: Any) -> None:
+    company = make.company(item_criteria=(make.criterion("amount > 5"),))
+    events = [
+        make.event(make.item("i1", "10.00"), make.item("i2", amount), billing_event_id=event_id)
+        for event_id, amount in (("BE-1", "3.00"), ("BE-2", "30.00"))
+    ]
+    assessments = [assess(make.candidate(each, company=company), Terms()) for each in events]
+    made = draft_document("D-1", assessments, Terms(), invoice_date=None)
+    assert [(each.billing_event_id, each.item_id) for each in made.left_out_items] == [("BE-1", "i2")]
+    assert [entry.result for entry in document_entries(made)] == [LogResult.WARNING, LogResult.OK]
 
 
 def test_totals_are_kept_by_currency_and_kind_over_all_batches(make: Any) -> None:

@@ -53,6 +53,16 @@ def test_what_had_nothing_to_do_says_so() -> None:
     assert process_run_notice(fact(RUN, **nothing | {"already_done": 1})).text.endswith("has ended well.")
 
 
+def test_a_process_run_that_left_items_out_says_how_many_and_what_they_come_to() -> None:
+    left_out = {"JPY": {"items": 2, "amount": "500"}, "GBP": {"items": 1, "amount": "20.00"}}
+    ended = fact(RUN, status="completed", not_passed=0, first_reasons=[], warnings=2, left_out=left_out)
+    notice = process_run_notice(ended)
+    assert notice.title == "Process run: 1 invoice, 0 credit notes, 0 not passed, 3 items left out"
+    assert "still to be billed: 3 items of 2 events (20.00 GBP, 500 JPY)." in notice.text
+    assert (notice.counts["warnings"], notice.counts["items_left_out"]) == (2, 3)
+    assert (notice.totals["GBP"]["left_out"], notice.totals["JPY"]["left_out"]) == ("20.00", "500")
+
+
 def test_a_process_runs_notice_has_its_counts_its_totals_by_currency_and_its_page() -> None:
     run = fact(RUN, invoices=2, credit_notes=1, not_passed=3, already_done=4, process_run_id="PR-9")
     notice = process_run_notice(run)

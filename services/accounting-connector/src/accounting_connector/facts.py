@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from accounting_connector.domain.documents import Document, DocumentLine
+from accounting_connector.domain.eligibility import LeftOutItem
 from accounting_connector.domain.process_runs import Tally
 from accounting_connector.store.documents import StoredDocument
 from accounting_connector.store.parties import party_body
 from accounting_connector.store.process_runs import ProcessRun
 from accounting_connector.store.reason_bodies import reason_bodies
+from shared.contracts.document import CRITERION_LENGTH_MAX
 from shared.money import format_amount, format_number
 
 
@@ -68,10 +70,22 @@ def document_head(stored: StoredDocument) -> dict[str, Any]:
         "total_tax": format_amount(document.total_tax, currency),
         "total_gross": format_amount(document.total_gross, currency),
         "excluded_items": list(document.excluded_items),
+        "left_out_items": [left_out_body(item, currency) for item in document.left_out_items],
         "corrects_document_id": document.corrects_document_id,
         "mirrors_document_id": document.mirrors_document_id,
         "additional_fields": dict(document.additional_fields),
         "starter": stored.starter,
+    }
+
+
+def left_out_body(item: LeftOutItem, currency: str) -> dict[str, Any]:
+    """An item that a document leaves out; of a criterion that is long, its beginning."""
+    return {
+        "billing_event_id": item.billing_event_id,
+        "item_id": item.item_id,
+        "business_record_id": item.business_record_id,
+        "amount": format_amount(item.amount, currency),
+        "criterion": item.criterion[:CRITERION_LENGTH_MAX],
     }
 
 
@@ -115,8 +129,13 @@ def process_run_body(run: ProcessRun) -> dict[str, Any]:
         "credit_notes": run.tally.credit_notes,
         "not_passed": run.tally.not_passed,
         "already_done": run.tally.already_done,
+        "warnings": run.tally.warnings,
         "at_once": run.at_once,
         "totals": totals_body(run.tally),
+        "left_out": {
+            currency: {"items": total.items, "amount": format_amount(total.amount, currency)}
+            for currency, total in run.tally.left_out.items()
+        },
         "first_reasons": [
             {"billing_event_id": entry.billing_event_id, "reasons": reason_bodies(entry.reasons)}
             for entry in run.tally.first_reasons

@@ -96,10 +96,18 @@ class ProcessRunTotals(Reader):
     credit_notes: TotalAmount
 
 
+class ProcessRunLeftOut(Reader):
+    """The items of one currency that were left out of documents, and what they come to."""
+
+    items: Count
+    amount: TotalAmount
+
+
 class ProcessRunFact(Fact):
     """`accounting.process-run.started.v1`, `.progressed.v1`, `.completed.v1`: a process run's figures so far.
 
-    `at_once`: a single event was passed at once, which is told without a mail (domain.md section 4).
+    `warnings`: events that were passed, with what to look at; `left_out` by currency. `at_once`: a
+    single event was passed at once, which is told without a mail (domain.md section 4).
     """
 
     process_run_id: Id
@@ -112,7 +120,9 @@ class ProcessRunFact(Fact):
     credit_notes: Count = 0
     not_passed: Count = 0
     already_done: Count = 0
+    warnings: Count = 0
     at_once: bool = False
     totals: dict[CurrencyCode, ProcessRunTotals] = Field(default_factory=dict, max_length=CURRENCIES_MAX)
+    left_out: dict[CurrencyCode, ProcessRunLeftOut] = Field(default_factory=dict, max_length=CURRENCIES_MAX)
     first_reasons: list[BillingEventReasons] = Field(default_factory=list, max_length=FIRST_MAX)
     additional_recipients: list[Email] = Field(default_factory=list, max_length=RECIPIENTS_MAX)

@@ -22,6 +22,8 @@ from shared.contracts.selections import DocumentKind
 LINES_MAX = 100_000
 TAXES_MAX = 1_000
 FIELDS_MAX = 200
+CRITERION_LENGTH_MAX = 500
+"""Longer than this an item criterion is told by its beginning."""
 
 DocumentStatus = Literal["draft", "validated", "cancelled"]
 TaxCategory = Name
@@ -61,10 +63,21 @@ class DocumentTax(Reader):
     reason: Description | None = None
 
 
+class LeftOutItem(Reader):
+    """An item that a document leaves out, and the company's item criterion that it does not meet."""
+
+    billing_event_id: Id
+    item_id: Id
+    amount: Amount
+    business_record_id: Id | None = None
+    criterion: Description = ""
+
+
 class DocumentHead(Fact):
     """A document without its lines and taxes: what those need who decide by what it is about and comes to.
 
-    `excluded_items`: ids of the items that were left out. `corrects_document_id`: the document that it corrects;
+    `excluded_items`: ids of the items that are left out, `left_out_items`: the same with their events and why; of a
+    draft what would be left out. `corrects_document_id`: the document that it corrects;
     `mirrors_document_id`: the one that it takes back whole. `additional_fields`: what the company's mappings added.
     """
 
@@ -88,6 +101,7 @@ class DocumentHead(Fact):
     process_run_id: Id | None = None
     job_id: Id | None = None
     excluded_items: list[Id] = Field(default_factory=list, max_length=LINES_MAX)
+    left_out_items: list[LeftOutItem] = Field(default_factory=list, max_length=LINES_MAX)
     corrects_document_id: Id | None = None
     mirrors_document_id: Id | None = None
     additional_fields: dict[Name, Description | None] = Field(default_factory=dict, max_length=FIELDS_MAX)

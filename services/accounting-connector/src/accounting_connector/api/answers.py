@@ -15,7 +15,7 @@ from shared.contracts.facts import BillingEventReasons, Reasons, ReconciliationC
 from shared.contracts.selections import DocumentKind
 
 RenderingState = Literal["none", "queued", "ready", "failed", "stale"]
-LogResult = Literal["ok", "error", "pending"]
+LogResult = Literal["ok", "warning", "error", "pending"]
 ProcessRunKind = Literal["on_demand", "release_and_invoice", "schedule", "auto_pass", "billing_run"]
 
 

@@ -137,11 +137,12 @@ def decide_withdraw(holding: Holding) -> WithdrawDecision:
 
 
 def mirror_document(original: Document, document_id: str) -> Document:
-    """The draft of the opposite document that takes a validated one back, line by line, with the same items.
+    """The draft of the opposite document that takes a validated one back, line by line.
 
-    Invoices and credit notes are both positive, so that lines, taxes and totals are the original's. It
-    names the original as what it corrects, belongs to no billing run, and gets number and dates when it
-    is validated. Raises ValueError if the original is not validated, or is itself a mirror.
+    It leaves nothing out: what the original left out it does not take back. Invoices and credit notes are both
+    positive, so that lines, taxes and totals are the original's. It names the original as what it corrects, belongs to
+    no billing run, and gets number and dates when it is validated. Raises ValueError if the original is not validated,
+    or is itself a mirror.
     """
     if original.status is not DocumentStatus.VALIDATED or original.mirrors_document_id is not None:
         raise ValueError(f"document {original.document_id} cannot be mirrored")
@@ -161,6 +162,8 @@ def mirror_document(original: Document, document_id: str) -> Document:
         corrects_document_id=original.document_id,
         mirrors_document_id=original.document_id,
         collection_date=None,
+        excluded_items=(),
+        left_out_items=(),
     )
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from accounting_connector.domain.billing_events import summary_amount
 from accounting_connector.domain.companies import Company, Party
-from accounting_connector.domain.eligibility import Candidate, Terms, check_eligibility
+from accounting_connector.domain.eligibility import Candidate, LeftOutItem, Terms, check_eligibility
 from accounting_connector.domain.lines import (
     AccountLookup,
     DocumentKind,
@@ -75,12 +75,15 @@ class Document:
     total_tax: Decimal
     total_gross: Decimal
     excluded_items: tuple[str, ...]
+    """Ids of the items that its events' companies leave out (domain.md section 4, "Sign")."""
     corrects_document_id: str | None
     mirrors_document_id: str | None
     """The document that this one takes back whole (domain.md section 4, "Withdraw"); else None."""
     collection_date: datetime.date | None
     payment_days: int
     additional_fields: Mapping[str, str | None] = field(default_factory=dict)
+    left_out_items: tuple[LeftOutItem, ...] = ()
+    """The same items, each with its event and why; none of a document from before this was kept, nor of a mirror."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Assessment:
     candidate: Candidate
     kind: DocumentKind
     mapped: MappedEvent
-    excluded_item_ids: tuple[str, ...]
+    left_out_items: tuple[LeftOutItem, ...]
     reasons: tuple[Reason, ...]
     is_eligible: bool
 
@@ -130,7 +133,7 @@ def assess(candidate: Candidate, terms: Terms, find_accounts: AccountLookup = no
         candidate,
         kind_of_amount(event_amount),
         mapped,
-        eligibility.excluded_item_ids,
+        eligibility.left_out_items,
         tuple(reasons),
         is_eligible=not eligibility.reasons,
     )
@@ -163,6 +166,7 @@ def draft_document(
     payment_days = company.settings.payment_days
     payment_days = terms.payment_days if payment_days is None else payment_days
     mapped = [assessment.mapped for assessment in assessments]
+    left_out = tuple(item for assessment in assessments for item in assessment.left_out_items)
     return Document(
         document_id=document_id,
         kind=first.kind,
@@ -183,12 +187,13 @@ def draft_document(
         total_net=total_net,
         total_tax=total_tax,
         total_gross=exact_sum((total_net, total_tax)),
-        excluded_items=tuple(item for assessment in assessments for item in assessment.excluded_item_ids),
+        excluded_items=tuple(item.item_id for item in left_out),
         corrects_document_id=first.candidate.corrected_document_id,
         mirrors_document_id=None,
         collection_date=collection_date,
         payment_days=payment_days,
         additional_fields=_agreed_fields([event.additional_fields for event in mapped]),
+        left_out_items=left_out,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
@@ -59,12 +60,24 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOutItem:
+    """An item that an item criterion keeps out of its event's document; amounts as the event has them."""
+
+    billing_event_id: str
+    item_id: str
+    business_record_id: str | None
+    amount: Decimal
+    criterion: str
+    """The first of the company's item criteria that the item does not meet, as it is written."""
+
+
+@dataclass(frozen=True, slots=True)
 class Eligibility:
     """All failing criteria in the order of section 4 (none: eligible), and which items would be lines."""
 
     reasons: tuple[Reason, ...]
     eligible_items: tuple[BillingEventItem, ...]
-    excluded_item_ids: tuple[str, ...]
+    left_out_items: tuple[LeftOutItem, ...]
 
 
 def check_eligibility(candidate: Candidate, terms: Terms) -> Eligibility:
@@ -75,14 +88,14 @@ def check_eligibility(candidate: Candidate, terms: Terms) -> Eligibility:
     """
     event = candidate.event
     criteria = candidate.company.settings.item_criteria if candidate.company else ()
-    eligible, excluded, undecided = _sort_items(event.items, criteria)
+    eligible, left_out, undecided = _sort_items(event, criteria)
     reasons = [
         *_stage_reasons(candidate, terms),
         *_product_reasons(event),
         *_criteria_reasons(candidate, eligible, undecided),
         *_amount_reasons(candidate, terms, len(eligible)),
     ]
-    return Eligibility(tuple(reasons), eligible, tuple(item.item_id for item in excluded))
+    return Eligibility(tuple(reasons), eligible, left_out)
 
 
 def wants_auto_pass(event: BillingEvent, auto_pass_field: str | None) -> bool:
@@ -136,23 +149,34 @@ def _product_reasons(event: BillingEvent) -> Iterator[Reason]:
 
 
 def _sort_items(
-    items: Sequence[BillingEventItem], criteria: Sequence[Criterion]
-) -> tuple[tuple[BillingEventItem, ...], tuple[BillingEventItem, ...], dict[str, str]]:
+    event: BillingEvent, criteria: Sequence[Criterion]
+) -> tuple[tuple[BillingEventItem, ...], tuple[LeftOutItem, ...], dict[str, str]]:
     """Eligible items, left-out ones, and those that cannot be decided with the reason why, by item id."""
     if not criteria:
-        return tuple(items), (), {}
+        return event.items, (), {}
     eligible: list[BillingEventItem] = []
-    excluded: list[BillingEventItem] = []
+    left_out: list[LeftOutItem] = []
     undecided: dict[str, str] = {}
-    for item in items:
+    for item in event.items:
         fields = item_fields(item)
         try:
-            holds = all(criterion.holds(fields) for criterion in criteria)
+            failing = next((criterion for criterion in criteria if not criterion.holds(fields)), None)
         except ExpressionError as error:
             undecided[item.item_id] = str(error)
             continue
-        (eligible if holds else excluded).append(item)
-    return tuple(eligible), tuple(excluded), undecided
+        if failing is None:
+            eligible.append(item)
+            continue
+        left_out.append(
+            LeftOutItem(
+                event.billing_event_id,
+                item.item_id,
+                item.business_record_id,
+                item.amount,
+                failing.expression,
+            )
+        )
+    return tuple(eligible), tuple(left_out), undecided
 
 
 def _criteria_reasons(

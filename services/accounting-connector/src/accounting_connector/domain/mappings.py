@@ -35,7 +35,7 @@ _FIXED: Final = frozenset(
         ),
         *("company", "billing_event_ids", "billing_run_id", "lines", "taxes", "total_net", "total_tax"),
         *("total_gross", "excluded_items", "corrects_document_id", "mirrors_document_id", "collection_date"),
-        *("payment_days", "additional_fields"),
+        *("left_out_items", "payment_days", "additional_fields"),
     ]
 )
 _FIXED_ON_LINES: Final = frozenset(

@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Final
 
 from accounting_connector.domain.documents import Document
+from accounting_connector.domain.eligibility import LeftOutItem
 from accounting_connector.domain.lines import DocumentKind
 from accounting_connector.domain.reasons import Reason
-from shared.money import ZERO, exact_sum
+from shared.money import ZERO, exact_sum, format_amount
 
 FIRST_REASONS_MAX: Final = 20
 """Most events not passed that a run tells of with their reasons; all are in its log."""
@@ -37,16 +38,17 @@ class ProcessRunStatus(StrEnum):
 
 
 class LogResult(StrEnum):
-    """The result of a process log entry; `pending`: not worked yet."""
+    """The result of a process log entry; `warning`: passed, with what to look at; `pending`: not worked yet."""
 
     OK = "ok"
+    WARNING = "warning"
     ERROR = "error"
     PENDING = "pending"
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """The process log's entry for one event: its document, or the reasons why there is none."""
+    """The process log's entry for one event: its document, with what to look at, or the reasons why there is none."""
 
     billing_event_id: str
     result: LogResult
@@ -65,13 +67,26 @@ class CurrencyTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOutTotal:
+    """The items of one currency that were left out of documents, and the sum of their amounts as events have them."""
+
+    items: int = 0
+    amount: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
-    """What a run has come to so far; invoices and credit notes count documents, the rest events."""
+    """What a run has come to so far; invoices and credit notes count documents, the rest events.
+
+    `warnings`: events that were passed, with what to look at. `left_out` by currency.
+    """
 
     invoices: int = 0
     credit_notes: int = 0
     not_passed: int = 0
     already_done: int = 0
+    warnings: int = 0
+    left_out: Mapping[str, LeftOutTotal] = field(default_factory=dict)
     totals: Mapping[str, CurrencyTotal] = field(default_factory=dict)
     first_reasons: tuple[LogEntry, ...] = ()
 
@@ -82,9 +97,34 @@ def pending_entry(billing_event_id: str) -> LogEntry:
 
 
 def document_entries(document: Document) -> tuple[LogEntry, ...]:
-    """The entries of the events that this document was made from."""
-    return tuple(
-        LogEntry(event_id, LogResult.OK, document.document_id) for event_id in document.billing_event_ids
+    """The entries of the events that this document was made from: a warning where it leaves out items of the event."""
+    left_out: dict[str, list[LeftOutItem]] = {}
+    for item in document.left_out_items:
+        left_out.setdefault(item.billing_event_id, []).append(item)
+    entries = []
+    for event_id in document.billing_event_ids:
+        items = left_out.get(event_id)
+        result = LogResult.WARNING if items else LogResult.OK
+        reasons = (_items_left_out(items, document.currency),) if items else ()
+        entries.append(LogEntry(event_id, result, document.document_id, reasons=reasons))
+    return tuple(entries)
+
+
+def _items_left_out(items: Sequence[LeftOutItem], currency: str) -> Reason:
+    """What the company's item criteria leave out of an event's document: how many items, and what they come to."""
+    amount = format_amount(exact_sum(item.amount for item in items), currency)
+    counted = "1 item is" if len(items) == 1 else f"{len(items)} items are"
+    criteria = list(dict.fromkeys(item.criterion for item in items))
+    return Reason(
+        "items_left_out",
+        f"{counted} left out of the document, {amount} {currency}: not met: {'; '.join(criteria)}",
+        {
+            "count": len(items),
+            "amount": amount,
+            "currency": currency,
+            "criteria": criteria,
+            "items": [item.item_id for item in items],
+        },
     )
 
 
@@ -107,8 +147,11 @@ def add_to_tally(tally: Tally, documents: Iterable[Document], entries: Iterable[
     """The tally after one more batch: its new documents, and the log entries of all its events."""
     counts = {DocumentKind.SALES_INVOICE: tally.invoices, DocumentKind.SALES_CREDIT_NOTE: tally.credit_notes}
     amounts: dict[tuple[str, DocumentKind], list[Decimal]] = {}
+    left_out: dict[str, list[Decimal]] = {}
     for document in documents:
         counts[document.kind] += 1
+        for item in document.left_out_items:
+            left_out.setdefault(document.currency, []).append(item.amount)
         amounts.setdefault((document.currency, document.kind), []).append(document.total_net)
     entries = list(entries)
     not_passed = [entry for entry in entries if entry.result is LogResult.ERROR]
@@ -117,6 +160,8 @@ def add_to_tally(tally: Tally, documents: Iterable[Document], entries: Iterable[
         credit_notes=counts[DocumentKind.SALES_CREDIT_NOTE],
         not_passed=tally.not_passed + len(not_passed),
         already_done=tally.already_done + sum(entry.already_done for entry in entries),
+        warnings=tally.warnings + sum(entry.result is LogResult.WARNING for entry in entries),
+        left_out=_added_left_out(tally.left_out, left_out),
         totals=_added_totals(tally.totals, amounts),
         first_reasons=(*tally.first_reasons, *not_passed)[:FIRST_REASONS_MAX],
     )
@@ -134,6 +179,16 @@ def process_run_status(tally: Tally, *, pending: int, failed: bool = False) -> P
 def is_passed_at_once(item_counts: Sequence[int], sync_item_limit: int = SYNC_ITEM_LIMIT) -> bool:
     """Whether auto-pass passes these events (items of each) at once, with no mail: a single, small one."""
     return len(item_counts) == 1 and item_counts[0] <= sync_item_limit
+
+
+def _added_left_out(
+    totals: Mapping[str, LeftOutTotal], amounts: Mapping[str, list[Decimal]]
+) -> dict[str, LeftOutTotal]:
+    added = dict(totals)
+    for currency, new in sorted(amounts.items()):
+        before = added.get(currency, LeftOutTotal())
+        added[currency] = LeftOutTotal(before.items + len(new), exact_sum([before.amount, *new]))
+    return added
 
 
 def _added_totals(

@@ -3,13 +3,16 @@
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from accounting_connector.domain.documents import Document, DocumentLine, DocumentStatus
+from accounting_connector.domain.eligibility import LeftOutItem
 from accounting_connector.domain.lines import DocumentKind
 from accounting_connector.domain.tax import TaxTotal
-from accounting_connector.store.connection import Connection, Reader
+from accounting_connector.store.connection import Connection, Reader, json_list
 from accounting_connector.store.parties import party_body, party_of
+from shared.money import format_number
 
 # Ids hold no comma, and unnest would flatten arrays of arrays.
 _INSERT: Final = """
@@ -17,19 +20,20 @@ insert into documents (
   document_id, kind, status, number, date, due_date, currency, billing_event_currency, account_id, account, company_id,
   company, engagement, customer_reference, billing_event_ids, billing_run_id, process_run_id, total_net, total_tax,
   total_gross, line_count, excluded_items, corrects_document_id, mirrors_document_id, collection_date, payment_days,
-  additional_fields, starter)
+  additional_fields, starter, left_out_items)
 select document_id, kind, status, number, date, due_date, currency, billing_event_currency, account ->> 'id', account,
   company ->> 'id', company, engagement, customer_reference, string_to_array(billing_event_ids, ','), billing_run_id,
   process_run_id, total_net, total_tax, total_gross, line_count, string_to_array(excluded_items, ','),
-  corrects_document_id, mirrors_document_id, collection_date, payment_days, additional_fields, starter
+  corrects_document_id, mirrors_document_id, collection_date, payment_days, additional_fields, starter, left_out_items
 from unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::date[], $6::date[], $7::text[], $8::text[], $9::jsonb[],
   $10::jsonb[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::numeric[], $17::numeric[],
   $18::numeric[], $19::int[], $20::text[], $21::text[], $22::text[], $23::date[], $24::int[], $25::jsonb[],
-  $26::jsonb[]) as made (
+  $26::jsonb[], $27::jsonb[]) as made (
   document_id, kind, status, number, date, due_date, currency, billing_event_currency, account, company, engagement,
   customer_reference, billing_event_ids, billing_run_id, process_run_id, total_net, total_tax, total_gross, line_count,
-  excluded_items, corrects_document_id, mirrors_document_id, collection_date, payment_days, additional_fields, starter)
+  excluded_items, corrects_document_id, mirrors_document_id, collection_date, payment_days, additional_fields, starter,
+  left_out_items)
 """
 _LINE_COLUMNS: Final = (
     "document_id",
@@ -125,6 +129,7 @@ async def insert_documents(connection: Connection, documents: Sequence[StoredDoc
         [document.payment_days for document in made],
         [dict(document.additional_fields) for document in made],
         [stored.starter for stored in documents],
+        [json_list([_left_out_row(item) for item in document.left_out_items]) for document in made],
     )
     await _insert_lines(connection, made)
     await _insert_taxes(connection, made)
@@ -269,8 +274,29 @@ def stored_document_of(
         collection_date=row["collection_date"],
         payment_days=row["payment_days"],
         additional_fields=row["additional_fields"],
+        left_out_items=tuple(_left_out_of(each) for each in row["left_out_items"]),
     )
     return StoredDocument(document, row["process_run_id"], row["starter"], row["created_at"])
+
+
+def _left_out_row(item: LeftOutItem) -> dict[str, str | None]:
+    return {
+        "billing_event_id": item.billing_event_id,
+        "item_id": item.item_id,
+        "business_record_id": item.business_record_id,
+        "amount": format_number(item.amount),
+        "criterion": item.criterion,
+    }
+
+
+def _left_out_of(row: Mapping[str, Any]) -> LeftOutItem:
+    return LeftOutItem(
+        row["billing_event_id"],
+        row["item_id"],
+        row["business_record_id"],
+        Decimal(row["amount"]),
+        row["criterion"],
+    )
 
 
 def _line_of(row: Mapping[str, Any]) -> DocumentLine:

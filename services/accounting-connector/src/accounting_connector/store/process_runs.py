@@ -11,6 +11,7 @@ import asyncpg
 from accounting_connector.domain.grouping import Grouping, Threshold
 from accounting_connector.domain.process_runs import (
     CurrencyTotal,
+    LeftOutTotal,
     LogEntry,
     LogResult,
     ProcessRunKind,
@@ -27,21 +28,21 @@ insert into process_runs (
   process_run_id, kind, name, status, selection, validates, billing_run_id, grouping, invoice_date, collection_date,
   threshold_amount, threshold_currency, job_id, collects_job, at_once, starter, correlation_id, causation_id,
   traceparent, invoices, credit_notes, not_passed, already_done, totals, first_reasons, additional_recipients,
-  unknown_wait_seconds, ended_at)
+  unknown_wait_seconds, warnings, left_out, ended_at)
 select process_run_id, kind, name, status, selection, validates, billing_run_id, grouping, invoice_date,
   collection_date, threshold_amount, threshold_currency, job_id, collects_job, at_once, starter, correlation_id,
   causation_id, traceparent, invoices, credit_notes, not_passed, already_done, totals, first_reasons,
-  array(select jsonb_array_elements_text(additional_recipients)), unknown_wait_seconds,
-  case when status <> 'in_progress' then now() end
+  array(select jsonb_array_elements_text(additional_recipients)), unknown_wait_seconds, warnings,
+  left_out, case when status <> 'in_progress' then now() end
 from unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::bool[], $7::text[], $8::text[], $9::date[],
   $10::date[], $11::numeric[], $12::text[], $13::text[], $14::bool[], $15::bool[], $16::jsonb[], $17::text[],
   $18::text[], $19::text[], $20::int[], $21::int[], $22::int[], $23::int[], $24::jsonb[], $25::jsonb[], $26::jsonb[],
-  $27::float8[]) as run (
+  $27::float8[], $28::int[], $29::jsonb[]) as run (
   process_run_id, kind, name, status, selection, validates, billing_run_id, grouping, invoice_date, collection_date,
   threshold_amount, threshold_currency, job_id, collects_job, at_once, starter, correlation_id, causation_id,
   traceparent, invoices, credit_notes, not_passed, already_done, totals, first_reasons, additional_recipients,
-  unknown_wait_seconds)
+  unknown_wait_seconds, warnings, left_out)
 order by process_run_id
 on conflict do nothing
 returning process_run_id
@@ -80,8 +81,8 @@ for update of run skip locked
 _LOCK: Final = "select * from process_runs where process_run_id = $1 for update"
 _SAVE: Final = """
 update process_runs set status = $2, invoices = $3, credit_notes = $4, not_passed = $5, already_done = $6, totals = $7,
-  first_reasons = $8, additional_recipients = $9, at_once = $10, worked_at = clock_timestamp(),
-  ended_at = case when $2 <> 'in_progress' then now() end
+  first_reasons = $8, additional_recipients = $9, at_once = $10, warnings = $11, left_out = $12,
+  worked_at = clock_timestamp(), ended_at = case when $2 <> 'in_progress' then now() end
 where process_run_id = $1
 """
 _PRUNE_ENTRIES: Final = """
@@ -187,6 +188,8 @@ async def save_run(connection: Connection, run: ProcessRun) -> None:
         _first_reasons_body(tally),
         list(run.additional_recipients),
         run.at_once,
+        tally.warnings,
+        _left_out_body(tally),
     )
 
 
@@ -259,7 +262,15 @@ def _row_of(run: ProcessRun) -> tuple[Any, ...]:
         json_list(_first_reasons_body(tally)),
         json_list(run.additional_recipients),
         run.unknown_wait_seconds,
+        tally.warnings,
+        _left_out_body(tally),
     )
+
+
+def _left_out_body(tally: Tally) -> dict[str, list[Any]]:
+    return {
+        currency: [total.items, format_number(total.amount)] for currency, total in tally.left_out.items()
+    }
 
 
 def _totals_body(tally: Tally) -> dict[str, list[str]]:
@@ -285,6 +296,11 @@ def _tally_of(row: Mapping[str, Any]) -> Tally:
         credit_notes=row["credit_notes"],
         not_passed=row["not_passed"],
         already_done=row["already_done"],
+        warnings=row["warnings"],
+        left_out={
+            currency: LeftOutTotal(items, Decimal(amount))
+            for currency, (items, amount) in row["left_out"].items()
+        },
         totals={
             currency: CurrencyTotal(Decimal(invoices), Decimal(credit_notes))
             for currency, (invoices, credit_notes) in row["totals"].items()

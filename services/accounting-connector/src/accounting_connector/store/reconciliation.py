@@ -10,7 +10,7 @@ DIFFERENCES_MAX: Final = 100
 
 _LINES_MATCH_ITEMS: Final = """
 with billed as (
-  select document.document_id, line.billing_event_id, document.excluded_items,
+  select document.document_id, line.billing_event_id, document.excluded_items, document.left_out_items,
     sum(line.amount) * case document.kind when 'sales_credit_note' then -1 else 1 end as amount
   from documents as document join document_lines as line using (document_id)
   where document.status <> 'cancelled' and document.mirrors_document_id is null
@@ -18,7 +18,9 @@ with billed as (
 ), asked as (
   select billed.document_id, billed.billing_event_id, billed.amount as lines_amount, (
     select sum((item ->> 'amount')::numeric) from jsonb_array_elements(event.body -> 'items') as item
-    where item ->> 'item_id' <> all (billed.excluded_items)) as items_amount
+    where case billed.left_out_items when '[]' then item ->> 'item_id' <> all (billed.excluded_items)
+      else not billed.left_out_items @> jsonb_build_array(jsonb_build_object(
+        'billing_event_id', billed.billing_event_id, 'item_id', item ->> 'item_id')) end) as items_amount
   from billed left join billing_events as event using (billing_event_id)
 )
 select document_id, billing_event_id, lines_amount::text, items_amount::text

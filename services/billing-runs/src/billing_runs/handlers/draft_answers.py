@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from billing_runs import facts
 from billing_runs.domain.books import Fate
-from billing_runs.domain.executions import Step
+from billing_runs.domain.executions import LogLine, Step
 from billing_runs.domain.review import reviewed_by_rules
 from billing_runs.domain.rules import DocumentKind, Rule
 from billing_runs.facts import reason_bodies
@@ -18,6 +19,7 @@ from billing_runs.store.run_documents import StoredDocument
 from shared.contracts.document import DocumentHead
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.message import Message
+from shared.money import exact_sum, format_amount
 
 BELOW_THRESHOLD: Final = "below_threshold"
 
@@ -84,9 +86,25 @@ def _count_drafts(session: RunSession, fresh: Sequence[DocumentHead]) -> None:
         # A draft of an earlier process run of this run may come late; it is kept, but not counted here.
         own = [each for each in fresh if each.process_run_id in {None, session.execution.process_run_id}]
         session.update(documents_seen=session.execution.documents_seen + len(own))
-        session.progress(done=sum(len(each.billing_event_ids) for each in own))
+        lines = [line for each in own for line in _left_out_lines(each)]
+        session.progress(done=sum(len(each.billing_event_ids) for each in own), lines=lines)
     if is_answered(session.execution):
         session.wake()
+
+
+def _left_out_lines(draft: DocumentHead) -> list[LogLine]:
+    """A warning for each event of which the draft leaves out items, with their number and amount."""
+    amounts: dict[str, list[Decimal]] = {}
+    for item in draft.left_out_items:
+        amounts.setdefault(item.billing_event_id, []).append(item.amount)
+    return [
+        warning(
+            f"items_left_out: {len(left_out)} of its items, {format_amount(exact_sum(left_out), draft.currency)}"
+            f" {draft.currency}, do not meet the company's item criteria",
+            event_id,
+        )
+        for event_id, left_out in amounts.items()
+    ]
 
 
 async def take_not_passed(

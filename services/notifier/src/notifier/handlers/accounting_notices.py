@@ -1,7 +1,7 @@
 """What is told of process runs: counts, what was not passed with its first reasons, totals per currency, the page."""
 
 from notifier.domain.notices import Notice, counted, first_reasons, one_line
-from notifier.handlers.reasons import event_texts, total_texts
+from notifier.handlers.reasons import amount_text, event_texts, total_texts
 from shared.contracts.accounting_facts import ProcessRunFact
 
 
@@ -16,6 +16,9 @@ def process_run_notice(run: ProcessRunFact) -> Notice:
     )
     what = "Passed to accounting" if run.at_once else "Process run"
     title = f"{what}: {figures}"
+    left_out = sum(total.items for total in run.left_out.values())
+    if left_out:
+        title += f", {counted(left_out, 'item', 'items')} left out"
     name = f"{one_line(run.name)} ({run.process_run_id})" if run.name else run.process_run_id
     named = f"The process run {name}"
     if run.status == "failed":
@@ -27,13 +30,29 @@ def process_run_notice(run: ProcessRunFact) -> Notice:
         text = f"{named} has ended. There was nothing to pass."
     else:
         text = f"{named} has ended well."
+    if left_out:
+        amounts = ", ".join(
+            f"{amount_text(total.amount, currency)} {currency}"
+            for currency, total in sorted(run.left_out.items())
+        )
+        items, events = counted(left_out, "item", "items"), counted(run.warnings, "event", "events")
+        text += (
+            " Left out of documents by item criteria, not invoiced and still to be billed: "
+            f"{items} of {events} ({amounts}). The run's log names them."
+        )
     counts = {"invoices": run.invoices, "credit_notes": run.credit_notes, "not_passed": run.not_passed}
     if run.already_done:
         counts["already_done"] = run.already_done
+    if run.warnings:
+        counts["warnings"] = run.warnings
+    if left_out:
+        counts["items_left_out"] = left_out
     totals = {
         currency: {"invoices": total.invoices, "credit_notes": total.credit_notes}
         for currency, total in run.totals.items()
     }
+    for currency, left in run.left_out.items():
+        totals.setdefault(currency, {})["left_out"] = left.amount
     reasons, more = first_reasons(event_texts(run.first_reasons), reasons_in_all=run.not_passed)
     path = f"/pages/process-runs/{run.process_run_id}"
     return Notice(title, text, path, counts, reasons, more, total_texts(totals))
