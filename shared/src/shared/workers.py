@@ -1,7 +1,6 @@
 """Background work of a service: a step, done again and again, at once while there is more, else after a wait."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -9,7 +8,9 @@ from typing import Final
 
 import structlog
 
-from shared.database.database import is_transient
+from shared.backoff import Backoff
+from shared.database.faults import is_transient, name_of
+from shared.telemetry import metrics
 
 BACKOFF_SECONDS_FIRST: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 15.0
@@ -34,18 +35,18 @@ class Worker:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        backoff_seconds = BACKOFF_SECONDS_FIRST
+        backoff = Backoff(BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MAX)
         while True:
             self.wake.clear()
             try:
                 more = await self.step()
                 self.failure = None
                 self._failed_since = None
-                backoff_seconds = BACKOFF_SECONDS_FIRST
+                backoff.succeeded()
             except asyncio.CancelledError:
                 if (task := asyncio.current_task()) is None or task.cancelling() > 0:
                     raise
-                more = await self._fail("cancelled from inside", backoff_seconds)
+                more = await self._fail("cancelled from inside", backoff)
             except Exception as error:
                 if is_transient(error):
                     log.warning(
@@ -53,8 +54,8 @@ class Worker:
                     )
                 else:
                     log.exception("worker failed, trying again", worker=self.name)
-                more = await self._fail(type(error).__name__, backoff_seconds)
-                backoff_seconds = min(backoff_seconds * 2, BACKOFF_SECONDS_MAX)
+                    metrics.count_own_fault(f"worker {self.name}")
+                more = await self._fail(name_of(error), backoff)
             if not more:
                 try:
                     async with asyncio.timeout(self.idle_seconds):
@@ -62,10 +63,10 @@ class Worker:
                 except TimeoutError:
                     pass
 
-    async def _fail(self, reason: str, backoff_seconds: float) -> bool:
+    async def _fail(self, reason: str, backoff: Backoff) -> bool:
         self.failure = reason
         self._failed_since = self._failed_since or time.monotonic()
-        await asyncio.sleep(random.uniform(backoff_seconds / 2, backoff_seconds))  # noqa: S311 - jitter
+        await backoff.wait()
         return True
 
     async def check(self) -> str | None:

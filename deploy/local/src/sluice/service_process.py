@@ -8,6 +8,7 @@ from typing import Final
 
 import httpx
 
+from shared.backoff import Backoff
 from sluice.infrastructure.errors import AddressInUseError
 from sluice.infrastructure.ports import LOOPBACK, listens, preferred_port
 from sluice.infrastructure.processes import Command, ManagedProcess
@@ -17,7 +18,7 @@ from sluice.services import LocalService
 READY_SECONDS_MAX: Final = 120.0
 STOP_SECONDS_MAX: Final = 30.0
 _START_TRIES_MAX: Final = 4
-_BACKOFF_SECONDS_MIN: Final = 0.5
+_BACKOFF_SECONDS_FIRST: Final = 0.5
 _BACKOFF_SECONDS_MAX: Final = 30.0
 _STEADY_SECONDS: Final = 60.0
 
@@ -33,7 +34,7 @@ class ServiceProcess:
         self._environment: Mapping[str, str] = {}
         self._process: ManagedProcess | None = None
         self._started_at = 0.0
-        self._backoff_seconds = _BACKOFF_SECONDS_MIN
+        self._backoff = Backoff(_BACKOFF_SECONDS_FIRST, _BACKOFF_SECONDS_MAX)
         self._again_at: float | None = None
         self.port = 0
 
@@ -83,12 +84,10 @@ class ServiceProcess:
         now = time.monotonic()
         if self._again_at is None:
             if now - self._started_at > _STEADY_SECONDS:
-                self._backoff_seconds = _BACKOFF_SECONDS_MIN
-            self._again_at = now + self._backoff_seconds
-            say(
-                f"{self.service.name} has died; starting it again in {self._backoff_seconds:g} s ({self.log})"
-            )
-            self._backoff_seconds = min(self._backoff_seconds * 2, _BACKOFF_SECONDS_MAX)
+                self._backoff.succeeded()
+            wait_seconds = self._backoff.failed()
+            self._again_at = now + wait_seconds
+            say(f"{self.service.name} has died; starting it again in {wait_seconds:.1f} s ({self.log})")
         elif now >= self._again_at:
             self._again_at = None
             self._spawn()

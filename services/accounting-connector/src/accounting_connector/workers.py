@@ -10,7 +10,8 @@ from accounting_connector.handlers import auto_pass, commands, files, process_ru
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.rendering.workers import RenderingWorkers
 from accounting_connector.store import process_runs as stored_process_runs
-from shared.database.database import Database, is_transient
+from shared.database.database import Database
+from shared.database.faults import is_transient
 from shared.database.unit_of_work import UnitOfWork
 from shared.workers import Worker
 

@@ -4,48 +4,25 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 import orjson
 import structlog
 
+from shared.backoff import Backoff
+from shared.database.faults import Fault, fault_of, is_transient
 from shared.database.unit_of_work import UnitOfWork
 
 Result = TypeVar("Result")
+Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 
 RETRIES_MAX: Final = 5
 CONNECT_BACKOFF_SECONDS_MAX: Final = 5.0
 STATEMENT_SECONDS_MAX: Final = 10
 """How long a statement stays prepared. Its plan was made for the tables as they were: empty, perhaps, a moment ago."""
 
-CONFLICTS: Final = (
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.LockNotAvailableError,
-)
-"""Two transactions met; the same work, done again, will pass."""
-
-_UNAVAILABLE: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    OSError,
-    TimeoutError,
-)
-
 log = structlog.get_logger(__name__)
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether the same work can succeed later: a conflict, or a database that is away, full, or starting."""
-    if isinstance(error, asyncpg.DataError):  # also an InterfaceError: a value that PostgreSQL cannot take
-        return False
-    return isinstance(error, CONFLICTS + _UNAVAILABLE)
-
 
 _JSONB_VERSION: Final = b"\x01"
 _EMPTY_OBJECT: Final = _JSONB_VERSION + b"{}"
@@ -112,7 +89,7 @@ class Database:
 
     async def open(self) -> None:
         """Wait, with back-off, until the database answers; says so while it does not."""
-        wait_seconds = 0.2
+        backoff = Backoff(0.2, CONNECT_BACKOFF_SECONDS_MAX)
         while self._pool is None:
             try:
                 self._pool = await asyncpg.create_pool(
@@ -128,8 +105,7 @@ class Database:
                 if not is_transient(error):
                     raise
                 log.warning("database is not reachable yet, trying again", reason=type(error).__name__)
-                await asyncio.sleep(wait_seconds)
-                wait_seconds = min(wait_seconds * 2, CONNECT_BACKOFF_SECONDS_MAX)
+                await backoff.wait()
 
     async def close(self) -> None:
         """Close the pool, waiting a little for what is under way."""
@@ -158,19 +134,37 @@ class Database:
                 self.committed.set()
 
     async def run(self, action: Callable[[UnitOfWork], Awaitable[Result]]) -> Result:
-        """Do the action in one transaction, again if it met another one (deadlock, lock timeout, serialisation).
+        """Do the action in one transaction, again if it met another one, or a statement that a migration made invalid.
 
         The action must be repeatable: it may change nothing but the database. At most RETRIES_MAX tries.
         """
-        for attempt in range(1, RETRIES_MAX + 1):
-            try:
-                async with self.transaction() as work:
-                    return await action(work)
-            except CONFLICTS as error:
-                if attempt == RETRIES_MAX:
-                    raise
-                log.info(
-                    "transaction met another one, trying again", reason=type(error).__name__, attempt=attempt
-                )
-                await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
-        raise AssertionError("unreachable")
+
+        async def act() -> Result:
+            async with self.transaction() as work:
+                return await action(work)
+
+        return await _repeated(act)
+
+    async def read(self, action: Callable[[Connection], Awaitable[Result]]) -> Result:
+        """Do the reading action on one state of the tables, again as `run` does."""
+
+        async def act() -> Result:
+            async with (
+                self.pool.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                return await action(connection)
+
+        return await _repeated(act)
+
+
+async def _repeated(act: Callable[[], Awaitable[Result]]) -> Result:
+    for attempt in range(1, RETRIES_MAX + 1):
+        try:
+            return await act()
+        except Exception as error:
+            if attempt == RETRIES_MAX or fault_of(error) is not Fault.CONFLICT:
+                raise
+            log.info("transaction met a conflict, trying again", reason=type(error).__name__, attempt=attempt)
+            await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
+    raise AssertionError("unreachable")

@@ -7,7 +7,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.database.database import is_transient
+from shared.database.faults import is_transient
 from shared.http.failures import problem_of_status
 from shared.http.problems import problem_response
 from shared.telemetry.logs import describe

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.database.database import is_transient
+from shared.database.faults import is_transient
 from shared.http.problems import (
     ERRORS_MAX,
     FieldError,

@@ -1,7 +1,6 @@
 """How a batch of records becomes an effect, once: claim, handle, publish and note the position in one transaction."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,9 @@ import structlog
 from aiokafka import ConsumerRecord
 
 from shared import failpoints
-from shared.database.database import Database, is_transient
+from shared.backoff import Backoff
+from shared.database.database import Database
+from shared.database.faults import Fault, fault_of, is_ours, is_transient, name_of
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging import dead_letters, inbox
 from shared.messaging.line_guard import LineGuard
@@ -22,6 +23,10 @@ from shared.telemetry.logs import describe
 RECORDS_MAX: Final = 500
 BACKOFF_SECONDS_FIRST: Final = 0.1
 BACKOFF_SECONDS_MAX: Final = 10.0
+HELD_TRIES_MAX: Final = 10
+"""How often a message that breaks its handler is tried before it is put aside while no other one shows that it alone
+is to blame: for about half a minute."""
+WITNESSES_MAX: Final = 10
 
 _STEP_ON: Final = """
 update consumed_positions as position set
@@ -71,6 +76,10 @@ class StrayCancellationError(RuntimeError):
     """Something inside a handler raised CancelledError although nobody cancelled the consumer."""
 
 
+class _RehearsedError(Exception):
+    """Undoes what was only tried."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A stream that a service reads: topics, the types it acts on, and the handler of a batch of them.
@@ -109,7 +118,9 @@ class BatchProcessor:
         self._source = line.topics[0] if len(line.topics) == 1 else line.name
         self._group = group_of(service, line)
         self._guard = guard or LineGuard()
-        self._failures = 0
+        self._backoff = Backoff(BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MAX)
+        self.stopped_by: str | None = None
+        """The fault of ours for which the line takes nothing, until it is cured."""
         self.last_taken_at = time.monotonic()
         metrics.begin_line(line.name)
 
@@ -139,7 +150,8 @@ class BatchProcessor:
         except Exception as error:
             await self._back_off(error)
             raise BatchNotTakenError(self._line.name) from error
-        self._failures = 0
+        self._backoff.succeeded()
+        self.stopped_by = None
         self.last_taken_at = time.monotonic()
         self._guard.observe(good=len(records) - bad, bad=bad, now=self.last_taken_at)
         metrics.observe_batch(self._line.name, len(records), time.perf_counter() - started, bad)
@@ -156,32 +168,59 @@ class BatchProcessor:
             await asyncio.sleep(pause_seconds)
 
     async def _back_off(self, error: Exception) -> None:
-        self._failures += 1
-        limit = min(BACKOFF_SECONDS_FIRST * 2**self._failures, BACKOFF_SECONDS_MAX)
-        log.warning("batch not taken, its records will come again", line=self._line.name, **describe(error))
+        self.stopped_by = None if is_transient(error) else name_of(error)
+        if self.stopped_by is not None:
+            log.error("line stopped by a fault of ours, its records will come again", **self._about(error))
+            metrics.count_own_fault(f"line {self._line.name}")
+        else:
+            log.warning("batch not taken, its records will come again", **self._about(error))
         metrics.count_not_taken(self._line.name)
-        await asyncio.sleep(random.uniform(limit / 2, limit))  # noqa: S311 - jitter, not a secret
+        await self._backoff.wait()
+
+    def _about(self, error: Exception) -> dict[str, Any]:
+        return {"line": self._line.name, **describe(error)}
 
     async def _take_decoded(self, records: Sequence["ConsumerRecord[bytes, bytes]"], decoded: Decoded) -> int:
         """Take the batch whole; if a message breaks the handler, one by one, so that only that one is put aside."""
         try:
             return await self._database.run(lambda work: self._apply(work, records, decoded))
         except Exception as error:
-            if is_transient(error):
+            if is_ours(error):
                 raise
             log.exception("handler failed, taking the records one by one", line=self._line.name)
-        bad = 0
-        for record in records:
+        bad, others_pass = 0, False
+        for place, record in enumerate(records):
             single = self._line.decode([record], self._line.handled)
             try:
                 bad += await self._database.run(lambda work, r=record, d=single: self._apply(work, [r], d))  # type: ignore[misc]
+                others_pass = others_pass or bool(single.messages)
             except Exception as error:
-                if is_transient(error):
+                if is_ours(error):
                     raise
-                refusal = Refusal(record, f"the message could not be handled ({type(error).__name__})")
+                if fault_of(error) is Fault.DOUBTFUL and not others_pass:
+                    others_pass = await self._any_passes(records[place + 1 :])
+                    if not others_pass and self._backoff.failures < HELD_TRIES_MAX:
+                        raise
+                refusal = Refusal(record, f"the message could not be handled ({name_of(error)})")
                 broken = Decoded(refusals=[refusal])
                 bad += await self._database.run(lambda work, r=record, d=broken: self._apply(work, [r], d))  # type: ignore[misc]
         return bad
+
+    async def _any_passes(self, records: Sequence["ConsumerRecord[bytes, bytes]"]) -> bool:
+        """Whether one of the next records could be taken now: then not all of them meet the fault. Changes nothing."""
+        decoded = self._line.decode(records, self._line.handled)
+        for message in decoded.messages[:WITNESSES_MAX]:
+            try:
+                async with self._database.transaction() as work:
+                    await self._line.handle(work, [message])
+                    await work.flush()
+                    raise _RehearsedError
+            except _RehearsedError:
+                return True
+            except Exception as error:
+                if is_ours(error):
+                    raise
+        return False
 
     async def _apply(
         self, work: UnitOfWork, records: Sequence["ConsumerRecord[bytes, bytes]"], decoded: Decoded

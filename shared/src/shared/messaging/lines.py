@@ -172,6 +172,8 @@ class Consumer:
             raise RuntimeError("the consumer has died")
         if self._processor.is_paused:
             raise RuntimeError("paused: most of the last records are bad")
+        if self._processor.stopped_by is not None:
+            raise RuntimeError(f"stopped by a fault of ours: {self._processor.stopped_by}")
         lag = self.lag_records()
         # A line that had nothing to do for an hour is not stuck when the next record comes.
         silent_seconds = time.monotonic() - max(self._processor.last_taken_at, self._level_at)

@@ -18,7 +18,8 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from shared import failpoints
-from shared.database.database import Database, is_transient
+from shared.database.database import Database
+from shared.database.faults import is_transient
 from shared.messaging.keyed_batches import KeyedMessage
 from shared.messaging.outbox_start import OutboxStart
 from shared.messaging.producer import KeyedProducer

@@ -63,6 +63,11 @@ LINE_PAUSES: Final = _METER.create_counter(
     "sluice_line_pauses",
     description="Times that a line stopped because most of what came was bad, by line.",
 )
+OWN_FAULTS: Final = _METER.create_counter(
+    "sluice_own_fault_tries",
+    description="Tries that failed by a fault of ours, such as a column or a grant that is missing, by place"
+    " (a line, a worker, the relay). Nothing is lost: they are made again until it is cured.",
+)
 OUTBOX_OLDEST_AGE_SECONDS: Final = _METER.create_gauge(
     "sluice_outbox_oldest_age_seconds",
     unit="s",
@@ -108,6 +113,7 @@ def begin_line(line: str) -> None:
     """A line has begun: its counters are there from 0 on, or nobody would see the first thing that they count."""
     for counter in (INBOX_DUPLICATES, DEAD_LETTERS, BATCHES_NOT_TAKEN, LINE_PAUSES):
         counter.add(0, {"line": line})
+    OWN_FAULTS.add(0, {"place": f"line {line}"})
 
 
 def set_lag(line: str, lag_records: int) -> None:
@@ -131,6 +137,11 @@ def count_duplicates(line: str, count: int) -> None:
 def count_not_taken(line: str) -> None:
     """A batch of a line is to come again."""
     BATCHES_NOT_TAKEN.add(1, {"line": line})
+
+
+def count_own_fault(place: str) -> None:
+    """A try in a place (`line psa`, `worker jobs`) failed by a fault of ours."""
+    OWN_FAULTS.add(1, {"place": place})
 
 
 def count_pause(line: str) -> None:

@@ -18,6 +18,7 @@ UNITS = {
     "decisions",
     "documents",
     "mails",
+    "tries",
     "differences",
 }
 
@@ -61,6 +62,7 @@ def test_counters_add_up() -> None:
         metrics.count_duplicates("commands", 2)
         metrics.count_not_taken("commands")
         metrics.count_pause("commands")
+        metrics.count_own_fault("line commands")
         metrics.count_published(7)
         metrics.count_release_decision("released", count=10)
         metrics.count_release_decision("refused", "cap_exceeded")
@@ -76,6 +78,7 @@ def test_counters_add_up() -> None:
     assert growth("sluice_inbox_duplicate_messages_total", line="commands") == 4
     assert growth("sluice_not_taken_batches_total", line="commands") == 2
     assert growth("sluice_line_pauses_total", line="commands") == 2
+    assert growth("sluice_own_fault_tries_total", place="line commands") == 2
     assert growth("sluice_published_messages_total") == 14
     assert growth("sluice_release_decisions_total", outcome="released", code="") == 20
     assert growth("sluice_release_decisions_total", outcome="refused", code="cap_exceeded") == 2

@@ -19,7 +19,7 @@ from accounting_connector.handlers.process_runs import publish_run, start_run
 from accounting_connector.store import auto_pass_due, billing_events, process_run_events, process_runs
 from accounting_connector.store.auto_pass_due import DueEvent
 from accounting_connector.store.process_runs import ProcessRun
-from shared.database.database import is_transient
+from shared.database.faults import is_transient
 from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.ids import derived_id
 

@@ -33,7 +33,7 @@ from accounting_connector.store.billing_events import StoredEvent
 from accounting_connector.store.process_run_events import DueEvent
 from accounting_connector.store.process_runs import ProcessRun
 from shared.contracts.accounting_facts import RECIPIENTS_MAX
-from shared.database.database import is_transient
+from shared.database.faults import is_transient
 from shared.database.unit_of_work import UnitOfWork
 
 CHUNK_EVENTS_MAX: Final = 200

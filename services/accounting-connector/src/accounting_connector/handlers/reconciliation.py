@@ -7,6 +7,7 @@ import orjson
 
 from accounting_connector.facts import format_instant
 from accounting_connector.store import reconciliation
+from accounting_connector.store.connection import Connection
 from shared.database.database import Database
 from shared.database.unit_of_work import UnitOfWork
 from shared.ids import derived_id
@@ -15,12 +16,12 @@ from shared.telemetry import metrics
 
 async def reconcile(database: Database) -> dict[str, Any]:
     """All checks over one state of the tables. What does not balance is also published, for the operators."""
-    async with (
-        database.pool.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
+
+    async def look(connection: Connection) -> tuple[dict[str, Any], Any]:
         found = await reconciliation.find_differences(connection)
-        positions = await reconciliation.read_positions(connection)
+        return found, await reconciliation.read_positions(connection)
+
+    found, positions = await database.read(look)
     checks = [
         {"check": check, "balanced": not differences, "differences": differences}
         for check, differences in found.items()

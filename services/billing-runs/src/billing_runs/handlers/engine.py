@@ -18,7 +18,8 @@ from billing_runs.handlers.steps import cancellation, invoices, lines, release, 
 from billing_runs.handlers.steps.rendering import format_of
 from billing_runs.store import document_steps, run_documents, run_events, runs
 from shared import failpoints
-from shared.database.database import Database, is_transient
+from shared.database.database import Database
+from shared.database.faults import is_transient
 from shared.database.unit_of_work import UnitOfWork
 
 FIRST_PHASE: Final[Mapping[Step, str]] = {

@@ -21,7 +21,8 @@ from release.store import job_selections, jobs
 from release.store.dry_runs import forget_consumed
 from release.store.jobs import Job, JobResult
 from shared import failpoints
-from shared.database.database import Database, is_transient
+from shared.database.database import Database
+from shared.database.faults import is_transient
 from shared.database.unit_of_work import Cause, UnitOfWork
 
 QUICK: Final = "quick"

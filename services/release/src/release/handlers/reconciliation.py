@@ -9,6 +9,7 @@ import asyncpg
 import structlog
 
 from release.facts import format_instant
+from release.store.connection import Connection
 from release.store.known_differences import note_differences, take_due_check
 from release.store.reconciliation import CHECK_NAMES, DIFFERENCES_MAX, Check, run_check, subject_of
 from shared.database.database import Database
@@ -30,11 +31,11 @@ log = structlog.get_logger(__name__)
 
 async def reconcile(database: Database) -> list[Check]:
     """All checks on one snapshot of the books; operators are told of what is new."""
-    async with (
-        database.pool.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        checks = [await run_check(connection, name) for name in CHECK_NAMES]
+
+    async def look(connection: Connection) -> list[Check]:
+        return [await run_check(connection, name) for name in CHECK_NAMES]
+
+    checks = await database.read(look)
     await database.run(lambda work: tell_differences(work, checks))
     return checks
 
