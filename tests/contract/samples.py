@@ -129,7 +129,9 @@ _COMMANDS: Final[dict[str, Body]] = {
         "select": {"billing_event_ids": ["BE-1", "BE-2"]},
         "mode": "background",
         "and_invoice": True,
+        "on_chunk_failure": "isolate",
     },
+    "release.job.stop.v1": {"job_id": "J-1"},
     "accounting.process-run.start.v1": {
         "process_run_id": "PR-1",
         "select": {"eligible": True},
@@ -288,7 +290,12 @@ _JOB: Final[Body] = {
     "selected": 2,
     "released": 1,
     "failed": 1,
-    "failures": [{"billing_event_id": "BE-2", "reasons": [_REASON]}],
+    "held_back": 0,
+    "stopped": 0,
+    "pending": 0,
+    "failures": [
+        {"billing_event_id": "BE-2", "reasons": [_REASON], "held_back": False, "can_be_split": True}
+    ],
     "starter": _STARTER,
 }
 

@@ -44,12 +44,14 @@ RESULT: Final = {
 }
 JOB: Final = {
     "job_id": identifier,
-    "status": one_of("queued", "running", "completed", "completed_with_errors", "failed"),
+    "status": one_of("queued", "running", "completed", "completed_with_errors", "stopped", "failed"),
     "and_invoice": flag,
     "process_run_id": Optional(identifier),
     "starter": STARTER,
     "released": count,
     "failed": count,
+    "stopped": count,
+    "pending": count,
     "failures": [{"billing_event_id": identifier, "reasons": Filled(REASON)}],
     "links": {"log": text, "page": text},
 }
@@ -176,7 +178,7 @@ async def test_jobs(seeded: Seeded) -> None:
     done = await get(seeded, f"/release-jobs/{seeded.job_id}")
     has_shape(done, JOB | {"status": "completed", "released": 4, "failed": 0})
     failed = await get(seeded, f"/release-jobs/{seeded.answers['failing job']['job_id']}")
-    failures = Filled({"billing_event_id": identifier, "reasons": Filled(REASON)})
+    failures = Filled({"billing_event_id": identifier, "reasons": Filled(REASON), "can_be_split": flag})
     has_shape(failed, JOB | {"status": "completed_with_errors", "failed": 2, "failures": failures})
     has_shape(await get(seeded, "/release-jobs?starter=u1"), {"items": Filled(JOB), "next_cursor": None})
 
@@ -195,9 +197,17 @@ async def test_validating_a_selection(seeded: Seeded) -> None:
         response = await client.post("/release-jobs/validate", json=body)
     assert response.status_code == 200
     failure = {"billing_event_id": identifier, "reasons": Filled(REASON)}
-    has_shape(response.json(), {"checked": 2, "would_fail": Filled(failure), "validated": True})
+    shape = {"checked": 2, "would_fail": Filled(failure), "held_back": [seeding.WAITING], "validated": True}
+    has_shape(response.json(), shape)
     codes = {each["billing_event_id"]: each["reasons"][0]["code"] for each in response.json()["would_fail"]}
-    assert codes == {seeding.TOO_LARGE: "cap_exceeded", seeding.WAITING: "batch_failed"}
+    assert codes == {seeding.TOO_LARGE: "cap_exceeded"}
+
+
+async def test_stopping_a_job_that_is_over(seeded: Seeded) -> None:
+    async with seeded.system.client("release") as client:
+        response = await client.post(f"/release-jobs/{seeded.job_id}/stop")
+    assert response.status_code == 202
+    has_shape(response.json(), JOB | {"status": "completed", "stopped": 0, "pending": 0})
 
 
 async def test_a_project_cap(seeded: Seeded) -> None:

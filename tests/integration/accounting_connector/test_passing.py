@@ -330,6 +330,29 @@ async def test_batches_and_filters_stand_for_what_is_released(connector: Connect
     assert [document["billing_event_ids"] for document in documents] == [["BE-2"], ["BE-3"]]
 
 
+async def test_a_selection_as_of_a_moment_leaves_out_what_came_or_changed_in_amount_later(
+    connector: ConnectorDriver,
+) -> None:
+    seven = item("i-7", "7.00")
+    await connector.release(
+        *(registered(event(f"BE-{number}", stage="awaiting_release")) for number in (1, 2, 4))
+    )
+    as_of = await connector.database.pool.fetchval("select clock_timestamp()::text")
+    await connector.release(
+        changed(event("BE-2", seven, stage="awaiting_release")), registered(event("BE-3"))
+    )
+    await connector.release(*(released(event(f"BE-{number}")) for number in (1, 3, 4)))
+    await connector.release(released(event("BE-2", seven)))
+    select = {
+        "filter": {"project_id": "P-1"},
+        "as_of": as_of.replace(" ", "T") + ":00",
+        "exclude_ids": ["BE-4"],
+    }
+    await connector.command(start("PR-1", select=select))
+    await connector.settle()
+    assert [document["billing_event_ids"] for document in await connector.facts("validated")] == [["BE-1"]]
+
+
 async def test_a_filter_stands_for_what_was_released_just_before_and_is_told_of_just_after(
     connector: ConnectorDriver,
 ) -> None:

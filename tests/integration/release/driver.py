@@ -13,6 +13,7 @@ from release.facts import billing_event_body
 from release.handlers import by_hand
 from release.handlers.completion import ChangeSpreader, complete_due
 from release.store.events import load_events
+from release.store.late_events import Patience
 from shared.contracts.catalogue import CATALOGUE
 from shared.database.database import Database
 from shared.messaging.batches import BatchProcessor
@@ -117,7 +118,7 @@ class ReleaseDriver:
     ) -> None:
         self.database = database
         self.company_source = company_source
-        self.commands = Commands(by_hand.command_handlers(company_source), wait_seconds=command_wait_seconds)
+        self.commands = Commands(by_hand.command_handlers(company_source), Patience(command_wait_seconds))
         self._psa = BatchProcessor(database, psa_line(company_source), service="release")
         self._commands = BatchProcessor(database, self.commands.line(), service="release")
         self._spreader = ChangeSpreader(database)

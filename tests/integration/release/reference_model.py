@@ -222,7 +222,8 @@ class Model:
         refused: dict[str, tuple[str, ...]] = {}
         if not job.started:
             job.started = True
-            self.jobs.append(job)
+            if job.selection:
+                self.jobs.append(job)
             return refused
         refused, _ = self.decide_chunk(job.selection[job.done : job.done + CHUNK_SIZE], job.job_id)
         job.done += CHUNK_SIZE

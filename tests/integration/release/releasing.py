@@ -12,6 +12,7 @@ from release.domain.sources import CompanySource
 from release.handlers import by_hand, release_commands
 from release.handlers.job_work import job_step
 from release.store.caps import load_caps
+from release.store.late_events import Patience
 from shared.database.database import Database
 from shared.messaging.batches import BatchProcessor
 from support.records import message_record
@@ -65,7 +66,7 @@ class ReleasingDriver(ReleaseDriver):
         handlers = by_hand.command_handlers(CompanySource.PROJECT) | release_commands.command_handlers(
             settings
         )
-        self.commands = Commands(handlers, wait_seconds=60.0)
+        self.commands = Commands(handlers, Patience(60.0))
         self._commands = BatchProcessor(database, self.commands.line(), service="release")
         self.work_jobs = job_step(database, settings)
 

@@ -7,8 +7,12 @@ import pytest
 from integration.release.driver import Record, generated, item, project
 from integration.release.releasing import ReleasingDriver, start_job
 from integration.release.test_cap_vectors import cases, described_split, vector_settings
+from release.domain.settings import OnChunkFailure
 from release.domain.stages import RELEASED_STAGES
+from release.handlers.job_acceptance import JobAsk, accept_job
+from shared.contracts.selections import Select
 from shared.database.database import Database
+from shared.database.unit_of_work import NO_CAUSE
 from shared.money import format_amount
 from support.records import message_record
 
@@ -115,6 +119,23 @@ async def results(driver: ReleasingDriver, expected: dict[str, Any]) -> dict[str
     return found
 
 
+async def accept_dry_run(driver: ReleasingDriver, dry_run: dict[str, Any]) -> None:
+    """Work the dry run J-dry of a case."""
+    asked = dry_run.get("on_chunk_failure")
+    ask = JobAsk(
+        "J-dry",
+        "background",
+        Select.model_validate(dry_run["select"]),
+        False,
+        None,
+        NO_CAUSE,
+        dry_run=True,
+        on_chunk_failure=None if asked is None else OnChunkFailure(asked),
+    )
+    await driver.database.run(lambda work: accept_job(work, ask, driver.settings))
+    await driver.finish_jobs()
+
+
 @pytest.mark.parametrize("case", cases("jobs"))
 async def test_job_is_decided_as_the_vector_says(store: Database, case: dict[str, Any]) -> None:
     driver = ReleasingDriver(store, vector_settings(case))
@@ -128,7 +149,14 @@ async def test_job_is_decided_as_the_vector_says(store: Database, case: dict[str
         project_id, budget_id = budget["project_id"], budget["budget_id"]
         await driver.seed_released(budget["released"], currencies[project_id], project_id, budget_id)
 
-    await driver.command(start_job("J-1", case["select"]))
+    if dry_run := case.get("dry_run"):
+        await accept_dry_run(driver, dry_run)
+    asked = {"on_chunk_failure": case["on_chunk_failure"]} if "on_chunk_failure" in case else {}
+    await driver.command(start_job("J-1", case["select"], **asked))
+    if (chunks := case.get("stop_after_chunks")) is not None:
+        for _ in range(chunks + 1 if chunks else 0):
+            await driver.work_jobs()
+        await driver.command(message_record("release.job.stop.v1", {"job_id": "J-1"}))
     await driver.finish_jobs()
 
     expected = case["expect"]
@@ -143,4 +171,11 @@ async def test_job_is_decided_as_the_vector_says(store: Database, case: dict[str
         assert budgets[budget_id] == budget["released"]
     jobs = [fact for fact in await driver.facts() if fact.type == "release.job.completed.v1"]
     assert [{key: job[key] for key in expected["job"]} for job in jobs] == [expected["job"]]
+    failures = jobs[0]["failures"]
+    for name in {"held_back", "can_be_split"} & expected.keys():
+        assert [each["billing_event_id"] for each in failures if each[name]] == expected[name]
+    for event in case["events"]:
+        event_id = event["billing_event_id"]
+        if event_id not in expected["events"]:
+            assert await driver.stage(event_id) == event.get("stage", "awaiting_release")
     assert await driver.dead_letters() == []

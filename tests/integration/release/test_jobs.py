@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from integration.release.driver import deleted, generated, item, project, words
+from integration.release.http import Api
 from integration.release.releasing import (
     SETTINGS,
     ReleasingDriver,
@@ -18,14 +19,20 @@ from integration.release.releasing import (
 )
 from release.domain.settings import ReleaseSettings
 from release.handlers import job_work
-from release.handlers.job_work import job_step
-from release.store import job_selections, jobs
+from release.store import job_lists, job_selections, jobs
 from shared.database.database import Database
 from shared.failpoints import JOB_AFTER_CHUNK, KILLED_EXIT_CODE
 from shared.ids import derived_id
 from support.databases import FreshDatabase
+from support.records import message_record
+from unit.shared.http.sample import Issuer
 
 IN_TWOS = ReleaseSettings(support_contact=SETTINGS.support_contact, release_batch_size=2)
+
+
+@pytest.fixture
+def api(store: Database, issuer: Issuer) -> Api:
+    return Api(store, issuer, release_batch_size=2)
 
 
 @pytest.fixture
@@ -40,24 +47,6 @@ async def job_facts(driver: ReleasingDriver, job_id: str = "J-1") -> list[Any]:
         for fact in await driver.facts()
         if fact.type.startswith("release.job.") and fact["job_id"] == job_id
     ]
-
-
-async def test_a_job_waits_shortly_for_an_event_that_is_about_to_come(driver: ReleasingDriver) -> None:
-    await driver.know(project(), worth("BE-1", "1.00"))
-    await driver.command(start_job("J-1", {"billing_event_ids": ["BE-1", "BE-2"]}))
-    patient = job_step(driver.database, driver.settings, unknown_wait_seconds=600.0)
-    assert not await patient()
-    await driver.know(worth("BE-2", "1.00"))
-    while await patient():
-        pass
-    done = (await job_facts(driver))[-1]
-    assert (done["status"], done["released"], done["failed"]) == ("completed", 2, 0)
-
-
-async def test_a_job_of_known_events_does_not_wait(driver: ReleasingDriver) -> None:
-    await driver.know(project(), worth("BE-1", "1.00"))
-    await driver.command(start_job("J-1", {"billing_event_ids": ["BE-1"]}))
-    assert await job_step(driver.database, driver.settings, unknown_wait_seconds=600.0)()
 
 
 async def test_job_tells_how_it_goes(driver: ReleasingDriver) -> None:
@@ -81,7 +70,8 @@ async def test_job_tells_how_it_goes(driver: ReleasingDriver) -> None:
     assert [
         (each["billing_event_id"], [reason["code"] for reason in each["reasons"]])
         for each in done["failures"]
-    ] == [("BE-3", ["batch_failed"]), ("BE-9", ["not_found"])]
+    ] == [("BE-9", ["not_found"]), ("BE-3", ["batch_failed"])]
+    assert [each["held_back"] for each in done["failures"]] == [False, True]
     released = await driver.facts("released")
     assert [(fact["job_id"], fact["and_invoice"], fact.correlation_id) for fact in released] == [
         ("J-1", True, facts[0].correlation_id)
@@ -175,6 +165,82 @@ async def test_two_jobs_over_the_same_filter_do_not_fight_over_events(driver: Re
     ]
 
 
+async def test_job_that_is_stopped_tells_what_awaits_release_again_and_by_whom(api: Api) -> None:
+    driver = api.driver
+    await driver.know(project(), *(worth(f"BE-{number}", "1.00") for number in range(1, 6)))
+    select = {"billing_event_ids": [f"BE-{number}" for number in range(1, 6)]}
+    async with api.client() as client:
+        job_id = (await client.post("/release-jobs", json={"select": select, "and_invoice": True})).json()[
+            "job_id"
+        ]
+        for _ in range(2):
+            await driver.work_jobs()
+        asked = await client.post(f"/release-jobs/{job_id}/stop")
+        again = await client.post(f"/release-jobs/{job_id}/stop")
+        await driver.finish_jobs()
+        job = (await client.get(f"/release-jobs/{job_id}")).json()
+        log = (await client.get(f"/release-jobs/{job_id}/log", params={"result": "stopped"})).json()["items"]
+        listed = (await client.get("/release-jobs", params={"status": "stopped"})).json()["items"]
+        over = await client.post(f"/release-jobs/{job_id}/stop")
+        unknown = await client.post("/release-jobs/J-9/stop")
+    async with api.client("billing-events:read") as client:
+        looked = await client.get(f"/release-jobs/{job_id}")
+        forbidden = await client.post(f"/release-jobs/{job_id}/stop")
+    assert [each.status_code for each in (asked, again, over, unknown)] == [202, 202, 202, 404]
+    assert (looked.status_code, forbidden.status_code) == (200, 403)
+    assert (asked.json()["status"], job["status"], over.json()["status"]) == ("running", "stopped", "stopped")
+    assert (job["released"], job["failed"], job["stopped"], job["pending"]) == (2, 0, 3, 0)
+    assert (job["stopper"]["user_id"], [each["job_id"] for each in listed]) == ("u1", [job_id])
+    assert [each["billing_event_id"] for each in log] == ["BE-3", "BE-4", "BE-5"]
+    done = (await job_facts(driver, job_id))[-1]
+    assert (done["status"], done["released"], done["stopped"]) == ("stopped", 2, 3)
+    assert [await driver.stage(f"BE-{number}") for number in range(1, 6)] == [
+        *["released"] * 2,
+        *["awaiting_release"] * 3,
+    ]
+
+
+async def test_stop_of_a_job_that_is_not_known_is_bad_input(driver: ReleasingDriver) -> None:
+    await driver.command(message_record("release.job.stop.v1", {"job_id": "J-9"}))
+    assert len(await driver.dead_letters()) == 1
+
+
+async def test_as_of_leaves_out_what_came_or_changed_in_amount_later(driver: ReleasingDriver) -> None:
+    await driver.know(project(), *(worth(f"BE-{number}", "1.00") for number in range(1, 5)))
+    as_of = (await driver.database.pool.fetchval("select clock_timestamp()")).isoformat()
+    await driver.know(
+        worth("BE-2", "2.00", version=2), worth("BE-3", "1.00", version=2, customer_reference="PO 9")
+    )
+    await driver.know(worth("BE-5", "1.00"))
+    select = {"filter": {"project_id": "P-1"}, "as_of": as_of, "exclude_ids": ["BE-4"]}
+    await driver.command(start_job("J-1", select))
+    await driver.finish_jobs()
+    stages = {number: await driver.stage(f"BE-{number}") for number in range(1, 6)}
+    assert [number for number, stage in stages.items() if stage == "released"] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("select", "field"),
+    [
+        ({"billing_event_ids": ["BE-1"], "exclude_ids": ["BE-2"]}, "select.exclude_ids"),
+        ({"billing_event_ids": ["BE-1"], "as_of": "2026-11-20T09:00:00Z"}, "select.as_of"),
+        ({"filter": {}, "exclude_ids": [f"BE-{number}" for number in range(1_001)]}, "select.exclude_ids"),
+        ({"filter": {}, "as_of": "yesterday"}, "select.as_of"),
+        ({"dry_run_id": "J-1"}, "select.result"),
+        ({"filter": {}, "result": "would_release"}, "select.result"),
+        ({"dry_run_id": "J-1", "result": "would_fail"}, "select.result"),
+        ({"dry_run_id": "J-1", "result": "would_release", "filter": {}}, "select"),
+    ],
+)
+async def test_selection_that_says_too_much_or_too_little_is_refused(
+    api: Api, select: dict[str, Any], field: str
+) -> None:
+    async with api.client() as client:
+        answer = await client.post("/release-jobs", json={"select": select})
+    assert answer.status_code == 422
+    assert field in {error["field"] for error in answer.json()["errors"]}
+
+
 async def test_job_that_breaks_fails_and_lets_its_events_go(
     driver: ReleasingDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,9 +270,7 @@ async def test_many_events_are_selected_queued_and_let_go_in_parts(
     await driver.know(project(), *(worth(each, "1.00") for each in ids))
     await driver.command(start_job("J-1", {"billing_event_ids": ids}))
     assert {await driver.stage(each) for each in ids} == {"queued"}
-    job = await jobs.load_job(driver.database.pool, "J-1")
-    assert job is not None
-    rows = await jobs.load_log(driver.database.pool, job, after_place=0, result=None, rows_max=9)
+    rows = await job_lists.load_log(driver.database.pool, "J-1", after_place=0, result=None, rows_max=9)
     assert [row["billing_event_id"] for row in rows] == ids
     await driver.database.run(lambda work: job_work.fail_job(work, "J-1", "Broken"))
     assert {await driver.stage(each) for each in ids} == {"awaiting_release"}

@@ -124,6 +124,7 @@ async def test_all_codes_are_told_in_order_and_kept(driver: ReleasingDriver) -> 
         business_record("T-1", version=2),
         sent("BE-1", item(business_record_version=1)),
     )
+    await driver.settle()  # nothing of it is late any more
     await driver.command(message_record(HOLD, {"billing_event_id": "BE-1", "on_hold": True}))
     await driver.command(release())
     (refused,) = await driver.facts("refused")

@@ -20,7 +20,7 @@ from integration.release.releasing import release, start_job
 from integration.release.test_write_back import revert, unclaimed, validated, withdraw_refused, withdrawn
 from release.handlers.job_acceptance import JobAsk, accept_job
 from release.handlers.job_work import work_on
-from release.store import jobs
+from release.store import job_lists
 from shared.contracts.selections import Select
 from shared.database.unit_of_work import NO_CAUSE, UnitOfWork
 from shared.ids import derived_id
@@ -124,7 +124,9 @@ class ReleaseMachine(PsaMachine):
             job = await accept_job(work, ask, IN_CHUNKS)
             while not job.has_ended:
                 job = await work_on(work, job, IN_CHUNKS)
-            return await jobs.load_log(work.connection, job, after_place=0, result=None, rows_max=100)
+            return await job_lists.load_log(
+                work.connection, job.job_id, after_place=0, result=None, rows_max=100
+            )
 
         return [
             (

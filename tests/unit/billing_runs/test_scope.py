@@ -1,7 +1,7 @@
 """Which billing events a run takes, its description, and settings that fit together (domain.md section 5)."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -15,6 +15,7 @@ from billing_runs.domain.scope import (
     EventStage,
     FilterScope,
     LeftOut,
+    Narrowing,
     RunKind,
     Scope,
     Selection,
@@ -31,6 +32,7 @@ from billing_runs.domain.settings import (
     quarantine_settings,
     settings_problems,
 )
+from billing_runs.store.scopes import scope_body, scope_of
 
 NOVEMBER = CycleScope("MONTHLY", date_from=date(2026, 11, 1), last_transaction_date=date(2026, 12, 1))
 EVENT = BillingEvent(
@@ -44,6 +46,8 @@ EVENT = BillingEvent(
     stage=EventStage.RELEASED,
 )
 ALL = FilterScope()
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+LATER = NOON + timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +94,12 @@ def test_accounts_of_a_cycle_are_those_it_lists_else_those_that_name_it() -> Non
         (FilterScope(date_from=EVENT.date, date_to=EVENT.date), True),
         (FilterScope(date_from=date(2026, 11, 21)), False),
         (FilterScope(date_to=date(2026, 11, 19)), False),
+        (FilterScope(narrowing=Narrowing(exclude_ids=frozenset({EVENT.billing_event_id}))), False),
+        (FilterScope(narrowing=Narrowing(exclude_ids=frozenset({"BE-9"}))), True),
+        (
+            BatchesScope(frozenset({"BB-1"}), Narrowing(exclude_ids=frozenset({EVENT.billing_event_id}))),
+            False,
+        ),
     ],
 )
 def test_exceptional_run_takes_what_is_named_or_passes_the_whole_filter(scope: Scope, inside: bool) -> None:
@@ -220,3 +230,16 @@ def test_quarantine_run_is_manual_with_its_origins_other_settings() -> None:
     origin = replace(SETTINGS, process_type=ProcessType.FULL_AUTOMATIC, on_rejected=OnRejected.MOVE)
 
     assert quarantine_settings(origin) == replace(origin, process_type=ProcessType.MANUAL)
+
+
+@pytest.mark.parametrize(
+    ("registered_at", "amount_changed_at", "is_there"),
+    [(NOON, None, True), (NOON, NOON, True), (None, None, True), (LATER, None, False), (NOON, LATER, False)],
+)
+def test_as_of_leaves_out_what_came_or_changed_in_amount_later(
+    registered_at: datetime | None, amount_changed_at: datetime | None, is_there: bool
+) -> None:
+    event = replace(EVENT, registered_at=registered_at, amount_changed_at=amount_changed_at)
+    for scope in (FilterScope(narrowing=Narrowing(NOON)), BatchesScope(frozenset({"BB-1"}), Narrowing(NOON))):
+        assert is_in_scope(event, scope, frozenset()) is is_there
+        assert scope_of(scope_body(scope)) == scope

@@ -76,3 +76,24 @@ def test_a_process_runs_notice_has_its_counts_its_totals_by_currency_and_its_pag
     )
     assert at_once.title == "Passed to accounting: 1 invoice, 0 credit notes, 0 not passed"
     assert "already_done" not in at_once.counts
+
+
+def test_a_job_that_was_stopped_or_is_still_tried_says_so() -> None:
+    stopped = job_notice(
+        fact(JOB, and_invoice=False, status="stopped", released=2, failed=0, stopped=3, failures=[])
+    )
+    assert stopped.title == "Release job stopped: 2 released, 0 failed, 3 stopped"
+    assert stopped.text.endswith("What it had not begun awaits release again.")
+    pending = job_notice(
+        fact(
+            JOB,
+            and_invoice=False,
+            status="completed_with_errors",
+            released=2,
+            failed=0,
+            pending=3,
+            failures=[],
+        )
+    )
+    assert pending.title == "Release job: 2 released, 0 failed, 3 pending"
+    assert "3 billing events: a fault of the system's own" in pending.text

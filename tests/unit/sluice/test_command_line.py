@@ -123,8 +123,32 @@ def test_a_job_is_started_over_a_filter_and_waited_for(stand: Stand) -> None:
     assert stand.asked[0] == (
         "POST",
         "/release-jobs",
-        {"select": select, "mode": "background", "and_invoice": False},
+        {
+            "select": select,
+            "mode": "background",
+            "and_invoice": False,
+            "on_chunk_failure": None,
+            "dry_run": False,
+        },
     )
+
+
+def test_a_job_is_narrowed_started_from_a_dry_run_and_stopped(stand: Stand) -> None:
+    stand.answers["/release-jobs"] = (202, {"job_id": "J-1", "status": "queued"})
+    stand.answers["/release-jobs/J-1/stop"] = (202, {"job_id": "J-1", "status": "stopped", "stopped": 3})
+    narrowed = ("--batch", "BB-1", "--exclude", "BE-2", "--as-of", "2026-12-01T10:00:00Z")
+    assert sluice("job", "start", *narrowed, "--on-chunk-failure", "isolate")[0] == 0
+    assert sluice("job", "start", "--from-dry-run", "J-9")[0] == 0
+    code, output, told = sluice("job", "stop", "J-1")
+    assert (code, "3 stopped" in output + told) == (0, True)
+    bodies = [body for _, _, body in stand.asked]
+    assert bodies[0]["select"] == {
+        "batch_ids": ["BB-1"],
+        "exclude_ids": ["BE-2"],
+        "as_of": "2026-12-01T10:00:00Z",
+    }
+    assert bodies[0]["on_chunk_failure"] == "isolate"
+    assert bodies[1]["select"] == {"dry_run_id": "J-9", "result": "would_release"}
 
 
 @pytest.mark.parametrize(

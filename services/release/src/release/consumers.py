@@ -13,6 +13,7 @@ from release.handlers.commands import Command, CommandHandler
 from release.handlers.lock_order import lock_ahead
 from release.handlers.sources import take_sources
 from release.handlers.waiting import keep_waiting, take_up
+from release.store.late_events import Patience
 from shared.contracts import topics
 from shared.contracts.catalogue import message_types_of
 from shared.database.database import Database
@@ -59,22 +60,22 @@ def accounting_line() -> Line:
 class Commands:
     """The commands to the release service, each type with its handler."""
 
-    def __init__(self, handlers: Mapping[str, CommandHandler], *, wait_seconds: float) -> None:
+    def __init__(self, handlers: Mapping[str, CommandHandler], patience: Patience) -> None:
         self._handlers = handlers
-        self._wait_seconds = wait_seconds
+        self._patience = patience
 
     def line(self) -> Line:
         """The line of the commands."""
         return Line("commands", (topics.RELEASE_COMMANDS,), frozenset(self._handlers), self._handle)
 
     async def _handle(self, work: UnitOfWork, messages: Sequence[Message]) -> None:
-        await self._do(work, await keep_waiting(work, messages, wait_seconds=self._wait_seconds))
+        await self._do(work, await keep_waiting(work, messages, self._patience))
 
     async def take_up_waiting(self, database: Database) -> bool:
         """A worker's step: do commands whose events have come, refuse those whose time is over."""
 
         async def step(work: UnitOfWork) -> bool:
-            ready, taken = await take_up(work)
+            ready, taken = await take_up(work, self._patience)
             await self._do(work, ready)
             return taken > 0
 

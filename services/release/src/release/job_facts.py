@@ -19,13 +19,16 @@ def job_fact_body(job: Job, failures: Sequence[Mapping[str, Any]]) -> dict[str, 
         "selected": job.total,
         "released": job.released,
         "failed": job.failed,
+        "held_back": job.held_back,
+        "stopped": job.stopped,
+        "pending": job.pending,
         "failures": failures,
         "starter": job.starter,
     }
 
 
 def job_body(job: Job, failures: Sequence[Mapping[str, Any]], public_url: str) -> dict[str, Any]:
-    """The job as `GET /release-jobs/{id}` shows it."""
+    """The job as lists of jobs show it."""
 
     def instant(name: str) -> str | None:
         moment = getattr(job, name)
@@ -35,12 +38,14 @@ def job_body(job: Job, failures: Sequence[Mapping[str, Any]], public_url: str) -
         **job_fact_body(job, failures),
         "mode": job.mode,
         "dry_run": job.dry_run,
-        "validated_by_job_id": job.validated_by_job_id,
+        "on_chunk_failure": job.on_chunk_failure,
         "done": job.done,
         "failure": job.failure,
         "created_at": instant("created_at"),
         "started_at": instant("started_at"),
         "ended_at": instant("ended_at"),
+        "stop_asked_at": instant("stop_asked_at"),
+        "stopper": job.stopper,
         "links": {
             "log": f"/release-jobs/{job.job_id}/log",
             "page": f"{public_url}/pages/release-jobs/{job.job_id}",

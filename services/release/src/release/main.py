@@ -1,7 +1,5 @@
 """Puts the release service together."""
 
-from typing import Final
-
 from release.api.batches import batches_router
 from release.api.billing_events import changing_router, reading_router
 from release.api.caps import caps_router
@@ -9,11 +7,13 @@ from release.api.jobs import jobs_router
 from release.api.reconciliation import reconciliation_router
 from release.api.release import release_router
 from release.consumers import Commands, accounting_line, psa_line
+from release.domain.sources import CompanySource
 from release.handlers import by_hand, release_commands
 from release.handlers.completion import ChangeSpreader, complete_next
 from release.handlers.job_work import job_step
 from release.handlers.reconciliation import reconciliation_step
 from release.settings import Settings
+from release.store.late_events import Patience
 from release.store.reconciliation import CHECK_NAMES
 from shared.database.database import Database
 from shared.service import Compose, Parts, run_service
@@ -23,17 +23,15 @@ from shared.workers import Worker
 DESCRIPTION = "Registers billing events, holds the caps, and releases one event or many."
 
 
-UNKNOWN_WAIT_SECONDS: Final = 3.0
-
-
-def compose(settings: Settings, *, unknown_wait_seconds: float = 0.0) -> Compose:
-    """The parts of the service, once its database is there; `unknown_wait_seconds` as job_step has it."""
+def compose(settings: Settings) -> Compose:
+    """The parts of the service, once its database is there."""
 
     def parts(database: Database) -> Parts:
         source = settings.company_source
+        patience = Patience(settings.command_wait_seconds, source is not CompanySource.PROJECT)
         commands = Commands(
             {**by_hand.command_handlers(source), **release_commands.command_handlers(settings.release)},
-            wait_seconds=settings.command_wait_seconds,
+            patience,
         )
         return Parts(
             lines=[psa_line(source), commands.line(), accounting_line()],
@@ -55,11 +53,7 @@ def compose(settings: Settings, *, unknown_wait_seconds: float = 0.0) -> Compose
                 Worker("changes", ChangeSpreader(database).step, idle_seconds=0.1),
                 Worker("completions", lambda: complete_next(database, source), idle_seconds=0.1),
                 Worker("waiting commands", lambda: commands.take_up_waiting(database), idle_seconds=0.25),
-                Worker(
-                    "jobs",
-                    job_step(database, settings.release, unknown_wait_seconds=unknown_wait_seconds),
-                    idle_seconds=0.1,
-                ),
+                Worker("jobs", job_step(database, settings.release, patience=patience), idle_seconds=0.1),
                 Worker(
                     "reconciliation",
                     reconciliation_step(database, every_seconds=settings.reconciliation_seconds),
@@ -76,4 +70,4 @@ def compose(settings: Settings, *, unknown_wait_seconds: float = 0.0) -> Compose
 def main() -> None:
     """Run the service until it is stopped."""
     settings = read_settings(Settings)
-    run_service("release", settings, compose(settings, unknown_wait_seconds=UNKNOWN_WAIT_SECONDS))
+    run_service("release", settings, compose(settings))

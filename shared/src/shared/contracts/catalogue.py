@@ -86,6 +86,7 @@ CATALOGUE: Final[Mapping[str, MessageType]] = MappingProxyType(
                 ("release.billing-event.hold.v1", commands.HoldBillingEvent, "billing_event_id"),
                 ("release.billing-event.fill.v1", commands.FillBillingEvent, "billing_event_id"),
                 ("release.job.start.v1", commands.StartReleaseJob, "job_id"),
+                ("release.job.stop.v1", commands.StopReleaseJob, "job_id"),
             ),
             _on(
                 topics.ACCOUNTING_COMMANDS,

@@ -21,10 +21,13 @@ from shared.contracts.base import (
     field_error,
 )
 from shared.contracts.decimals import AmountNotNegative
-from shared.contracts.selections import DocumentSelectOf, ProcessRunSelectOf, ScopeOf, SelectOf
+from shared.contracts.selections import DocumentSelectOf, JobSelectOf, ProcessRunSelectOf, ScopeOf
 
 OnCap = Literal["refuse", "split"]
 JobMode = Literal["background", "auto"]
+OnChunkFailure = Literal["fail", "isolate"]
+"""What becomes of the good billing events of a chunk with a culprit: they fail with it, or are released."""
+
 Grouping = Literal["billing_event", "account"]
 ClaimEnd = Literal["reopen", "cancel"]
 """What becomes of the billing events that are let go: free again, or closed for good."""
@@ -36,7 +39,7 @@ OnRejected = Literal["manual_action", "cancel", "move"]
 OnSuspect = Literal["automatic_validation", "manual_action", "cancel", "move"]
 ReviewAction = Literal["validate", "accept", "reject", "quarantine", "cancel", "recheck"]
 
-SelectT = TypeVar("SelectT", bound=SelectOf[Any])
+SelectT = TypeVar("SelectT", bound=JobSelectOf[Any])
 ProcessRunSelectT = TypeVar("ProcessRunSelectT", bound=ProcessRunSelectOf[Any])
 ScopeT = TypeVar("ScopeT", bound=ScopeOf[Any])
 DocumentSelectT = TypeVar("DocumentSelectT", bound=DocumentSelectOf[Any])
@@ -83,11 +86,12 @@ class FillFields(Closed):
 
 
 class ReleaseJobOf(Closed, Generic[SelectT]):
-    """A release job (domain.md section 2)."""
+    """A release job (domain.md section 2); without `on_chunk_failure` the deployment's setting counts."""
 
     select: SelectT
     mode: JobMode = "background"
     and_invoice: bool = False
+    on_chunk_failure: OnChunkFailure | None = None
 
 
 class Threshold(Closed):

@@ -65,6 +65,12 @@ class StartReleaseJob(Command, ReleaseJobOf[Select]):
     job_id: Id
 
 
+class StopReleaseJob(Command):
+    """`release.job.stop.v1`: chunks that have not begun are not worked; what waits in them awaits release again."""
+
+    job_id: Id
+
+
 class StartProcessRun(Command, ProcessRunOf[ProcessRunSelect]):
     """`accounting.process-run.start.v1`: make documents of billing events."""
 

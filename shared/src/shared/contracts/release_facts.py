@@ -22,7 +22,7 @@ from shared.contracts.facts import FIRST_MAX, BillingEventReasons, Fact, FactIds
 from shared.contracts.psa import BUDGETS_MAX, BusinessRecordKind
 
 CapLevel = Literal["project", "budget"]
-ReleaseJobStatus = Literal["queued", "running", "completed", "completed_with_errors", "failed"]
+ReleaseJobStatus = Literal["queued", "running", "completed", "completed_with_errors", "stopped", "failed"]
 
 
 class BillingEventRegistered(Fact):
@@ -189,8 +189,23 @@ class CapConfigurationConflict(Fact):
     budget_ids: FactIds = Field(default_factory=list)
 
 
+class ReleaseJobFailure(BillingEventReasons):
+    """An event that a job did not release: a culprit, or a good one that a culprit's chunk held back.
+
+    `can_be_split`: the quick action would offer to split it.
+    """
+
+    held_back: bool = False
+    can_be_split: bool = False
+
+
 class ReleaseJobFact(Fact):
-    """`release.job.started.v1`, `.progressed.v1`, `.completed.v1`: a job's figures so far; the first failures."""
+    """`release.job.started.v1`, `.progressed.v1`, `.completed.v1`: a job's figures so far; the first failures.
+
+    Every event that was selected is `released`, `failed`, `stopped` (it awaits release again) or `pending` (not decided
+    yet; of a job that has completed: tried again until it succeeds or the job is stopped, and then told once more).
+    `held_back` counts those of `failed` that are no culprits. `failures` has the culprits first.
+    """
 
     job_id: Id
     status: ReleaseJobStatus
@@ -199,4 +214,7 @@ class ReleaseJobFact(Fact):
     selected: Count | None = None
     released: Count = 0
     failed: Count = 0
-    failures: list[BillingEventReasons] = Field(default_factory=list, max_length=FIRST_MAX)
+    held_back: Count = 0
+    stopped: Count = 0
+    pending: Count = 0
+    failures: list[ReleaseJobFailure] = Field(default_factory=list, max_length=FIRST_MAX)

@@ -4,12 +4,22 @@ There is one selection for messages, whose lists of ids are bounded to 1,000, an
 be longer.
 """
 
-from typing import Generic, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Final, Generic, Literal, Self, TypeVar
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from shared.contracts.base import Closed, CurrencyCode, Date, Id, MessageIds, Name, RequestIds, field_error
+from shared.contracts.base import (
+    Closed,
+    CurrencyCode,
+    Date,
+    Id,
+    Instant,
+    MessageIds,
+    Name,
+    RequestIds,
+    field_error,
+)
 from shared.contracts.decimals import Amount
 
 IdsT = TypeVar("IdsT", bound=list[str])
@@ -18,8 +28,14 @@ DocumentKind = Literal["sales_invoice", "sales_credit_note"]
 Review = Literal["draft", "suspect", "rejected", "validated", "cancelled"]
 
 
+EXCLUDED_IDS_MAX: Final = 1_000
+"""Most ids that a selection may leave out."""
+
+
 class OneOf(Closed):
-    """A selection: exactly one of its ways is given."""
+    """A selection: exactly one of its ways is given; `beside` names the fields that are no way, but go with one."""
+
+    beside: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="after")
     def _exactly_one_way(self) -> Self:
@@ -32,7 +48,7 @@ class OneOf(Closed):
     @classmethod
     def ways(cls) -> tuple[str, ...]:
         """The names of the fields of which exactly one is given."""
-        return tuple(cls.model_fields)
+        return tuple(name for name in cls.model_fields if name not in cls.beside)
 
     def ways_given(self) -> tuple[str, ...]:
         """Those of them that are."""
@@ -51,18 +67,48 @@ class BillingEventFilter(Closed):
 
 
 class SelectOf(OneOf, Generic[IdsT]):
-    """Billing events by their ids, by their batches, or by a filter."""
+    """Billing events by their ids, by their batches, or by a filter.
+
+    What batches and filters find can be narrowed: `as_of` leaves out what was registered, or last changed in amount,
+    after it; `exclude_ids` what is named.
+    """
+
+    beside: ClassVar[frozenset[str]] = frozenset({"as_of", "exclude_ids"})
 
     billing_event_ids: IdsT | None = None
     batch_ids: IdsT | None = None
     filter: BillingEventFilter | None = None
+    as_of: Instant | None = None
+    exclude_ids: Annotated[list[Id], Field(max_length=EXCLUDED_IDS_MAX)] | None = None
+
+    @model_validator(mode="after")
+    def _only_what_is_found_is_narrowed(self) -> Self:
+        for name in ("as_of", "exclude_ids"):
+            if getattr(self, name) is not None and self.batch_ids is None and self.filter is None:
+                raise field_error((name,), "narrowed", "should be given with batch_ids or filter only")
+        return self
 
 
-class Select(SelectOf[MessageIds]):
+class JobSelectOf(SelectOf[IdsT], Generic[IdsT]):
+    """The same, or exactly what a dry run found releasable."""
+
+    beside: ClassVar[frozenset[str]] = SelectOf.beside | {"result"}
+
+    dry_run_id: Id | None = None
+    result: Literal["would_release"] | None = None
+
+    @model_validator(mode="after")
+    def _result_goes_with_the_dry_run(self) -> Self:
+        if (self.dry_run_id is None) != (self.result is None):
+            raise field_error(("result",), "dry_run", "should be given exactly where dry_run_id is")
+        return self
+
+
+class Select(JobSelectOf[MessageIds]):
     """The selection of a release job in a message."""
 
 
-class RequestSelect(SelectOf[RequestIds]):
+class RequestSelect(JobSelectOf[RequestIds]):
     """The selection of a release job in a request."""
 
 
@@ -83,14 +129,11 @@ class RequestProcessRunSelect(ProcessRunSelectOf[RequestIds]):
 class ScopeOf(SelectOf[IdsT], Generic[IdsT]):
     """A billing run's scope: a selection, or a cycle's accounts with date_from ≤ date < last_transaction_date."""
 
+    beside: ClassVar[frozenset[str]] = SelectOf.beside | {"date_from", "last_transaction_date"}
+
     billing_cycle_id: Id | None = None
     date_from: Date | None = None
     last_transaction_date: Date | None = None
-
-    @classmethod
-    def ways(cls) -> tuple[str, ...]:
-        """The names of the fields of which exactly one is given; the dates go with the cycle."""
-        return tuple(name for name in cls.model_fields if name not in {"date_from", "last_transaction_date"})
 
     @model_validator(mode="after")
     def _dates_go_with_the_cycle(self) -> Self:

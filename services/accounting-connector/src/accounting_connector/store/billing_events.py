@@ -24,7 +24,9 @@ on conflict (billing_event_id) do update set
   billing_event_currency = excluded.billing_event_currency, date = excluded.date, stage = excluded.stage,
   summary_amount = excluded.summary_amount, item_count = excluded.item_count,
   job_id = coalesce(excluded.job_id, known.job_id), left_to_job = known.left_to_job or excluded.left_to_job,
-  starter = coalesce(excluded.starter, known.starter), body = excluded.body
+  starter = coalesce(excluded.starter, known.starter), body = excluded.body,
+  amount_changed_at = case when known.summary_amount = excluded.summary_amount or excluded.stage = 'released'
+    then known.amount_changed_at else now() end
 """
 _SET_STAGES: Final = """
 with told as (

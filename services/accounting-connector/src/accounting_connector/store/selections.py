@@ -44,6 +44,10 @@ _CONDITIONS: Final[Mapping[str, str]] = {
     "batch_id": "event.batch_id = {}",
     "date_from": "event.date >= {}::text::date",
     "date_to": "event.date <= {}::text::date",
+    "batch_ids": "event.batch_id = any({}::text[])",
+    # What is not known was before these moments were kept.
+    "as_of": "coalesce(greatest(event.registered_at, event.amount_changed_at) <= {}::text::timestamptz, true)",
+    "exclude_ids": "event.billing_event_id <> all({}::text[])",
 }
 
 
@@ -58,8 +62,9 @@ async def freeze_selection(
     """Freeze what a process run is to work through.
 
     Ids as given, duplicates once; batches, filters and what is eligible (of one company): what is released and has no
-    live document, by date, then id. To a billing run `eligible` means all that it has claimed and that has no live
-    document. Where the run groups by account, the events of one account, company and currency stand together.
+    live document, by date, then id, as of a moment and without the ids that are left out. To a billing run `eligible`
+    means all that it has claimed and that has no live document. Where the run groups by account, the events of one
+    account, company and currency stand together.
     """
     if "billing_event_ids" in selection:
         ids = selection["billing_event_ids"]
@@ -91,12 +96,11 @@ async def select_ids(
 
 
 def _condition(selection: Mapping[str, Any], stages: str, *, first_parameter: int) -> tuple[str, list[Any]]:
-    if "batch_ids" in selection:
-        return f"event.batch_id = any(${first_parameter}::text[]) and {stages}", [selection["batch_ids"]]
     if selection.get("eligible"):
         if (company_id := selection.get("company_id")) is None:
             return f"{stages} and {_ELIGIBLE}", []
         return f"{stages} and {_ELIGIBLE} and event.company_id = ${first_parameter}", [company_id]
-    given = {name: value for name, value in selection["filter"].items() if value is not None}
+    given = {name: value for name, value in selection.get("filter", {}).items() if value is not None}
+    given |= {name: selection[name] for name in ("batch_ids", "as_of", "exclude_ids") if name in selection}
     terms = [_CONDITIONS[name].format(f"${place}") for place, name in enumerate(given, first_parameter)]
     return " and ".join([*terms, stages]), list(given.values())

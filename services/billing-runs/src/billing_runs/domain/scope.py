@@ -8,7 +8,7 @@ left out, too.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, assert_never
@@ -52,10 +52,34 @@ class EventsScope:
 
 
 @dataclass(frozen=True, slots=True)
+class Narrowing:
+    """What batches and filters find, narrowed.
+
+    Without what was registered, or last changed in amount, after `as_of`, and without some ids.
+    """
+
+    as_of: datetime | None = None
+    exclude_ids: frozenset[str] = frozenset()
+
+    def leaves(self, event: "BillingEvent") -> bool:
+        """Whether the event is still there; what is not known of its past was long ago."""
+        if event.billing_event_id in self.exclude_ids:
+            return False
+        if self.as_of is None:
+            return True
+        moments = (event.registered_at, event.amount_changed_at)
+        return all(moment is None or moment <= self.as_of for moment in moments)
+
+
+NOT_NARROWED: Final = Narrowing()
+
+
+@dataclass(frozen=True, slots=True)
 class BatchesScope:
     """A list of billing event batches."""
 
     batch_ids: frozenset[str]
+    narrowing: Narrowing = NOT_NARROWED
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +92,7 @@ class FilterScope:
     batch_id: str | None = None
     date_from: date | None = None
     date_to: date | None = None
+    narrowing: Narrowing = NOT_NARROWED
 
 
 Scope = CycleScope | EventsScope | BatchesScope | FilterScope
@@ -100,6 +125,8 @@ class BillingEvent:
     missing: tuple[str, ...] = ()
     claimed_by_run_id: str | None = None
     on_hold: bool = False
+    registered_at: datetime | None = None
+    amount_changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +184,9 @@ def is_in_scope(event: BillingEvent, scope: Scope, cycle_accounts: frozenset[str
         case EventsScope():
             return event.billing_event_id in scope.billing_event_ids
         case BatchesScope():
-            return event.batch_id in scope.batch_ids
+            return event.batch_id in scope.batch_ids and scope.narrowing.leaves(event)
         case FilterScope():
-            return _passes_filter(event, scope)
+            return _passes_filter(event, scope) and scope.narrowing.leaves(event)
     assert_never(scope)
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
+from billing_runs.domain.executions import LogLine
 from billing_runs.facts import reason_bodies
-from billing_runs.handlers.session import error, in_words, open_sessions, save_sessions
+from billing_runs.handlers.session import error, in_words, open_sessions, save_sessions, warning
 from billing_runs.store import release_jobs
+from shared.contracts.release_facts import ReleaseJobFact
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.message import Message
 
@@ -35,11 +37,13 @@ async def take_job_facts(work: UnitOfWork, messages: Sequence[Message]) -> None:
             continue
         session = sessions[runs_by_job[body.job_id]]
         if message.type == COMPLETED:
+            if session.is_running and (line := _line_of_end(body)) is not None:
+                session.progress(lines=[line])
+            if body.pending:  # it is told of again when all are decided, or when it is stopped
+                continue
             await release_jobs.set_expected(
                 work.connection, body.job_id, released=body.released, failed=body.failed
             )
-            if body.status == "failed" and session.is_running:
-                session.progress(lines=[error(f"release job {body.job_id} failed")])
         else:
             released, failed = seen.get(body.job_id, (0, 0))
             refused = message.type == REFUSED
@@ -52,3 +56,20 @@ async def take_job_facts(work: UnitOfWork, messages: Sequence[Message]) -> None:
         if session.is_running:
             session.wake()
     await save_sessions(sessions)
+
+
+def _line_of_end(job: ReleaseJobFact) -> LogLine | None:
+    """What the end of a job says beside the events that it could not release."""
+    if job.pending:
+        return warning(
+            f"release job {job.job_id}: {job.pending} billing events could not be decided for a fault of the system's "
+            "own, and are tried again"
+        )
+    match job.status:
+        case "failed":
+            return error(f"release job {job.job_id} failed")
+        case "stopped":
+            return error(
+                f"release job {job.job_id} was stopped: {job.stopped} billing events await release again"
+            )
+    return None

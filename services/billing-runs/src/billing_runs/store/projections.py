@@ -24,7 +24,9 @@ order by billing_event_id
 on conflict (billing_event_id) do update set
   (project_id, batch_id, account_id, date, currency, summary_amount, stage, missing, on_hold, figures) =
   (excluded.project_id, excluded.batch_id, excluded.account_id, excluded.date, excluded.currency,
-   excluded.summary_amount, excluded.stage, excluded.missing, excluded.on_hold, excluded.figures)
+   excluded.summary_amount, excluded.stage, excluded.missing, excluded.on_hold, excluded.figures),
+  amount_changed_at = case when known.summary_amount = excluded.summary_amount or excluded.stage = 'released'
+    then known.amount_changed_at else now() end
 """
 _STAGES: Final = """
 update billing_events as known set stage = given.stage
@@ -56,7 +58,8 @@ _ACCOUNTS_OF_CYCLE: Final = "select account_id, billing_cycle_id from accounts w
 _PAGE: Final = """
 select event.*, holder.run_id as claimed_by_run_id
 from (
-  select billing_event_id, project_id, batch_id, account_id, date, currency, summary_amount, stage, missing, on_hold
+  select billing_event_id, project_id, batch_id, account_id, date, currency, summary_amount, stage, missing, on_hold,
+    registered_at, amount_changed_at
   from billing_events
   where ($1::text is null or project_id = $1)
     and ($2::text is null or account_id = $2)
@@ -197,4 +200,6 @@ def _event_of(row: "asyncpg.Record") -> BillingEvent:
         missing=tuple(row["missing"]),
         claimed_by_run_id=row["claimed_by_run_id"],
         on_hold=row["on_hold"],
+        registered_at=row["registered_at"],
+        amount_changed_at=row["amount_changed_at"],
     )

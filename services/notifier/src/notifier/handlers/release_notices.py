@@ -14,8 +14,20 @@ _SPOILT: Final = "batch_failed"
 def job_notice(job: ReleaseJobFact) -> Notice:
     """The end of a release job, or of stage 1 of release and invoice."""
     what = "Release and invoice, stage 1" if job.and_invoice else "Release job"
-    figures = f"{job.released} released, {job.failed} failed"
-    if job.status == "failed":
+    figures = ", ".join(
+        [f"{job.released} released", f"{job.failed} failed"]
+        + [f"{count} {word}" for word, count in (("stopped", job.stopped), ("pending", job.pending)) if count]
+    )
+    if job.pending:
+        title = f"{what}: {figures}"
+        text = (
+            f"The job {job.job_id} has ended, but for {job.pending} billing events: a fault of the system's own stands"
+            " against them. They are tried again until it is mended or the job is stopped, which is told then."
+        )
+    elif job.status == "stopped":
+        title = f"{what} stopped: {figures}"
+        text = f"The job {job.job_id} was stopped. What it had not begun awaits release again."
+    elif job.status == "failed":
         title = f"{what}: could not be worked to its end ({figures})"
         text = f"The job {job.job_id} was given up before all of its billing events were decided."
     elif job.failed:
@@ -31,6 +43,7 @@ def job_notice(job: ReleaseJobFact) -> Notice:
         text += " Documents for what was released are made next, in stage 2."
     reasons, more = first_reasons(event_texts(_culprits_first(job.failures)), reasons_in_all=job.failed)
     counts = {"released": job.released, "failed": job.failed}
+    counts |= {word: count for word, count in (("stopped", job.stopped), ("pending", job.pending)) if count}
     if job.selected is not None:
         counts = {"selected": job.selected, **counts}
     return Notice(title, text, f"/pages/release-jobs/{job.job_id}", counts, reasons, more)

@@ -3,15 +3,24 @@
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
+from typing import Final
 
 from release.domain.cap_state import ProjectCap
+from release.domain.caps import Divided, decide_caps
 from release.domain.events import BillingEvent, RecordKey
 from release.domain.reasons import Reason, not_found
 from release.domain.release import Outcome, Refused, Released, Split, decide_release
-from release.domain.settings import OnChunkFailure, ReleaseRequest, ReleaseSettings
+from release.domain.settings import (
+    Channel,
+    OnCap,
+    OnChunkFailure,
+    ReleaseRequest,
+    ReleaseSettings,
+    becomes_job,
+)
 
 
 class JobMode(StrEnum):
@@ -22,12 +31,13 @@ class JobMode(StrEnum):
 
 
 class JobStatus(StrEnum):
-    """Where a job stands; `failed` is one that could not be worked to its end."""
+    """Where a job stands; `stopped` by a person, `failed` one that could not be worked to its end."""
 
     QUEUED = "queued"
     RUNNING = "running"
     COMPLETED = "completed"
     COMPLETED_WITH_ERRORS = "completed_with_errors"
+    STOPPED = "stopped"
     FAILED = "failed"
 
 
@@ -43,13 +53,14 @@ class Found:
 class ChunkDecision:
     """What becomes of each event of a chunk, by id in the order of decision, and the caps after it, by project.
 
-    `culprits` are in the order of decision. Where the chunk failed as a whole nothing of it is released, and the caps
-    are as they were.
+    `culprits` are in the order of decision, `splittable` those of them that the quick action would offer to split.
+    Where the chunk failed as a whole nothing of it is released, and the caps are as they were.
     """
 
     outcomes: Mapping[str, Outcome]
     culprits: tuple[str, ...]
     caps: Mapping[str, ProjectCap]
+    splittable: frozenset[str] = frozenset()
 
     @property
     def released(self) -> int:
@@ -60,6 +71,16 @@ class ChunkDecision:
     def failed(self) -> int:
         """The number of events refused, by themselves or with their chunk."""
         return len(self.outcomes) - self.released
+
+    @property
+    def held_back(self) -> tuple[str, ...]:
+        """The good events that were refused with their chunk, in the order of decision."""
+        culprits = set(self.culprits)
+        return tuple(
+            key
+            for key, outcome in self.outcomes.items()
+            if isinstance(outcome, Refused) and key not in culprits
+        )
 
 
 def in_order_given(billing_event_ids: Iterable[str]) -> list[str]:
@@ -85,9 +106,24 @@ def is_done_at_once(mode: JobMode, event_count: int, item_count: int, settings: 
     return mode is JobMode.AUTO and max(event_count, item_count) <= settings.release_batch_size
 
 
-def final_status(failed: int) -> JobStatus:
-    """The status of a job that was worked to its end, by the number of events that failed."""
-    return JobStatus.COMPLETED_WITH_ERRORS if failed else JobStatus.COMPLETED
+def narrowed(found: Iterable[Found], excluded_ids: Iterable[str]) -> list[Found]:
+    """What was found without the ids that the selection leaves out."""
+    excluded = set(excluded_ids)
+    return [event for event in found if event.billing_event_id not in excluded]
+
+
+def final_status(*, failed: int, pending: int = 0) -> JobStatus:
+    """The status of a job that was worked to its end; what is still tried again counts as an error."""
+    return JobStatus.COMPLETED_WITH_ERRORS if failed or pending else JobStatus.COMPLETED
+
+
+RETRY_SECONDS_FIRST: Final = 60.0
+RETRY_SECONDS_MAX: Final = 3600.0
+
+
+def retry_seconds(tries: int) -> float:
+    """How long a chunk that has failed by a fault of ours so many times waits for its next try."""
+    return min(RETRY_SECONDS_FIRST * 2.0 ** min(tries - 1, 10), RETRY_SECONDS_MAX)
 
 
 def decide_chunk(
@@ -110,6 +146,7 @@ def decide_chunk(
     running_caps = dict(caps)
     running_ids = set(taken_ids)
     outcomes: dict[str, Outcome] = {}
+    splittable: set[str] = set()
     for billing_event_id in billing_event_ids:
         event = events.get(billing_event_id)
         if event is None:
@@ -125,14 +162,39 @@ def decide_chunk(
         )
         outcomes[billing_event_id] = outcome
         if isinstance(outcome, Refused):
+            if _could_be_split(event, outcome, running_caps, request, settings):
+                splittable.add(billing_event_id)
             continue
         running_caps[event.project_id] = outcome.cap
         if isinstance(outcome, Split):
             running_ids.add(outcome.new_event.billing_event_id)
     culprits = tuple(key for key, outcome in outcomes.items() if isinstance(outcome, Refused))
     if culprits and settings.on_chunk_failure is OnChunkFailure.FAIL:
-        return ChunkDecision(_failed_with(outcomes, culprits), culprits, caps)
-    return ChunkDecision(outcomes, culprits, running_caps)
+        return ChunkDecision(_failed_with(outcomes, culprits), culprits, caps, frozenset(splittable))
+    return ChunkDecision(outcomes, culprits, running_caps, frozenset(splittable))
+
+
+_OVER_A_CAP: Final = frozenset({"cap_exceeded", "budget_cap_exceeded"})
+
+
+def _could_be_split(
+    event: BillingEvent,
+    refused: Refused,
+    caps: Mapping[str, ProjectCap],
+    request: ReleaseRequest,
+    settings: ReleaseSettings,
+) -> bool:
+    """Whether only a cap stands against the event, and the quick action, asked at this place, would offer a split."""
+    if not all(reason.code in _OVER_A_CAP for reason in refused.reasons):
+        return False
+    verdict = decide_caps(
+        event,
+        caps[event.project_id],
+        replace(request, channel=Channel.QUICK, on_cap=OnCap.SPLIT),
+        settings,
+        beside_other_reasons=False,
+    )
+    return isinstance(verdict, Divided) and not becomes_job(len(event.items), settings)
 
 
 def _failed_with(outcomes: Mapping[str, Outcome], culprits: tuple[str, ...]) -> dict[str, Outcome]:

@@ -1,9 +1,10 @@
 """Release jobs are worked: a step is a chunk, decided and written in one transaction (domain.md section 2, Job).
 
-Where a job stands is in its row, so that whoever takes it up after a crash goes on with the chunk that comes next.
+Where a job stands is in its row, so that whoever takes it up after a crash goes on with the chunk that comes next. A
+chunk that waits for what is late, or that failed by a fault of ours, is put off, and the job's other chunks go on.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,9 +18,11 @@ from release.handlers.dry_run import keep_consumed, load_dry_state
 from release.handlers.release_many import Ask, Decided, write_decisions
 from release.handlers.release_state import ReleaseState, decide_with_ids, lock_state
 from release.job_facts import FAILURES_SHOWN_MAX, job_fact_body
-from release.store import job_selections, jobs
+from release.store import job_lists, job_selections, jobs, put_off_chunks
 from release.store.dry_runs import forget_consumed
 from release.store.jobs import Job, JobResult
+from release.store.late_events import NO_PATIENCE, Patience, late_events
+from release.store.put_off_chunks import PutOffChunk, Why
 from shared import failpoints
 from shared.database.database import Database
 from shared.database.faults import is_transient
@@ -28,26 +31,74 @@ from shared.database.unit_of_work import Cause, UnitOfWork
 QUICK: Final = "quick"
 """The mode of a job that a quick action became: its channel stays quick, so that it is told what that means."""
 
+LOOK_AGAIN_SECONDS: Final = 0.5
+WAITED_FOR_KEPT_MAX: Final = 20
+
 log = structlog.get_logger(__name__)
 
 
-async def work_on(work: UnitOfWork, job: Job, settings: ReleaseSettings) -> Job:
-    """Do the next step of a job whose row is locked: start it, or decide a chunk; the last one ends it.
+async def work_on(
+    work: UnitOfWork, job: Job, settings: ReleaseSettings, *, patience: Patience = NO_PATIENCE
+) -> Job:
+    """Do the next step of a job whose row is locked: start it, decide a chunk, or stop it; the last one ends it.
 
     Locks the projects of the chunk's events, then the events; a dry run locks neither. Gives the job as it stands then.
     """
+    if job.stop_asked_at is not None and (not job.has_ended or job.pending):
+        return await _stop(work, job)
     if job.status is JobStatus.QUEUED:
         job = replace(job, status=JobStatus.RUNNING)
         await jobs.save_job(work.connection, job)
         await _publish(work, "started", job)
+        return job if job.total else await _end_if_over(work, job)
+    chunk = await _next_chunk(work, job)
+    if chunk is None:
         return job
-    if job.done < job.total:
-        job = await _decide_next_chunk(work, job, settings)
-        await jobs.save_job(work.connection, job)
+    before = job
+    job = await _work_chunk(work, job, chunk, settings, patience)
+    await jobs.save_job(work.connection, job)
+    if job.done > before.done and not job.has_ended:
         await _publish(work, "progressed", job)
-    if job.done >= job.total:
-        job = await _end(work, replace(job, status=final_status(job.failed)))
-    return job
+    return await _end_if_over(work, job)
+
+
+async def _next_chunk(work: UnitOfWork, job: Job) -> PutOffChunk | None:
+    """The chunk that comes next in order; once all have been begun, the one that was put off until now."""
+    if job.passed < job.total:
+        last_place = min(job.passed + job.chunk_size, job.total)
+        return PutOffChunk(job.job_id, job.passed + 1, last_place, Why.WAITS)
+    return await put_off_chunks.load_due(work.connection, job.job_id)
+
+
+async def _work_chunk(
+    work: UnitOfWork, job: Job, chunk: PutOffChunk, settings: ReleaseSettings, patience: Patience
+) -> Job:
+    """Decide a chunk, or put it off while events of it are late."""
+    connection = work.connection
+    ids = await jobs.load_chunk(connection, job.job_id, chunk.first_place, chunk.last_place)
+    job = replace(job, passed=max(job.passed, chunk.last_place))
+    asked_at = job.created_at
+    late = [] if asked_at is None else await late_events(connection, ids, patience, asked_at=asked_at)
+    if late:
+        waits_for = [{"billing_event_id": each, "for": what} for each, what in late[:WAITED_FOR_KEPT_MAX]]
+        waiting = replace(chunk, cause=Why.WAITS)
+        await put_off_chunks.put_off(connection, waiting, seconds=LOOK_AGAIN_SECONDS, waits_for=waits_for)
+        return job
+    await put_off_chunks.take_up(connection, chunk)
+    return await _decide_chunk(work, job, ids, settings)
+
+
+async def _end_if_over(work: UnitOfWork, job: Job) -> Job:
+    """End a job all of whose chunks were begun and of which none waits; what is tried again it tells as pending.
+
+    What is tried again after the end changes its figures; the end is told once more when nothing is left of it.
+    """
+    if job.passed < job.total:
+        return job
+    left = await put_off_chunks.count_put_off(work.connection, job.job_id)
+    if Why.WAITS in left or (job.has_ended and left):
+        return job
+    return await _end(work, replace(job, status=final_status(failed=job.failed, pending=job.pending)))
 
 
 async def _end(work: UnitOfWork, job: Job) -> Job:
@@ -58,14 +109,25 @@ async def _end(work: UnitOfWork, job: Job) -> Job:
     return job
 
 
-async def _decide_next_chunk(work: UnitOfWork, job: Job, settings: ReleaseSettings) -> Job:
-    billing_event_ids = await jobs.load_chunk(work.connection, job)
+async def _stop(work: UnitOfWork, job: Job) -> Job:
+    """What is not decided awaits release again; stage 2 follows for what was released."""
+    await job_selections.let_go_events(work.connection, job.job_id)
+    stopped = await jobs.stop_pending(work.connection, job.job_id)
+    await put_off_chunks.forget_all(work.connection, job.job_id)
+    return await _end(work, replace(job, status=JobStatus.STOPPED, passed=job.total, stopped=stopped))
+
+
+async def _decide_chunk(
+    work: UnitOfWork, job: Job, billing_event_ids: Sequence[str], settings: ReleaseSettings
+) -> Job:
     request = ReleaseRequest(
         Channel.QUICK if job.mode == QUICK else Channel.JOB,
         OnCap.REFUSE,
         job.job_id,
         job.permitted_projects,
     )
+    if job.on_chunk_failure is not None:
+        settings = replace(settings, on_chunk_failure=job.on_chunk_failure)
 
     def decide(state: ReleaseState) -> ChunkDecision:
         return decide_chunk(
@@ -91,21 +153,28 @@ async def _decide_next_chunk(work: UnitOfWork, job: Job, settings: ReleaseSettin
             for billing_event_id, outcome in chunk.outcomes.items()
         ]
         await write_decisions(work, state, decided)
-    results = [_result_of(billing_event_id, outcome) for billing_event_id, outcome in chunk.outcomes.items()]
+    held_back = frozenset(chunk.held_back)
+    results = [
+        _result_of(outcome, held_back=key in held_back, can_be_split=key in chunk.splittable)
+        for key, outcome in chunk.outcomes.items()
+    ]
     await jobs.save_results(work.connection, job.job_id, results)
     return replace(
         job,
-        done=job.done + len(billing_event_ids),
         released=job.released + chunk.released,
         failed=job.failed + chunk.failed,
+        held_back=job.held_back + len(held_back),
     )
 
 
-def _result_of(billing_event_id: str, outcome: Outcome) -> JobResult:
+def _result_of(outcome: Outcome, *, held_back: bool, can_be_split: bool) -> JobResult:
     if isinstance(outcome, Refused):
-        return JobResult(billing_event_id, reasons=reason_bodies(outcome.reasons))
+        reasons = reason_bodies(outcome.reasons)
+        return JobResult(
+            outcome.billing_event_id, reasons=reasons, held_back=held_back, can_be_split=can_be_split
+        )
     new_id = outcome.new_event.billing_event_id if isinstance(outcome, Split) else None
-    return JobResult(billing_event_id, new_billing_event_id=new_id)
+    return JobResult(outcome.event.billing_event_id, new_billing_event_id=new_id)
 
 
 async def tell_end_again(work: UnitOfWork, job: Job, cause: Cause) -> None:
@@ -119,18 +188,18 @@ async def _publish(work: UnitOfWork, what: str, job: Job, cause: Cause | None = 
         return
     failures: Sequence[dict[str, Any]] = ()
     if job.failed:
-        found = await jobs.load_failures(work.connection, [job.job_id], failures_max=FAILURES_SHOWN_MAX)
+        found = await job_lists.load_failures(work.connection, [job.job_id], failures_max=FAILURES_SHOWN_MAX)
         failures = found[job.job_id]
     work.publish(f"release.job.{what}.v1", job.job_id, job_fact_body(job, list(failures)), cause or job.cause)
 
 
 def job_step(
-    database: Database, settings: ReleaseSettings, *, unknown_wait_seconds: float = 0.0
+    database: Database, settings: ReleaseSettings, *, patience: Patience = NO_PATIENCE
 ) -> Callable[[], Awaitable[bool]]:
     """The step of the worker that works jobs: one step of the job that has waited longest, in one transaction.
 
-    What time may cure is tried again; a job that breaks the step otherwise has failed. A job begins at most
-    `unknown_wait_seconds` later than it could, while an event that it names is not known.
+    What time may cure is tried again; a job that breaks the step otherwise has failed. A chunk of which events are late
+    waits as long as `patience` says.
     """
 
     async def step() -> bool:
@@ -138,9 +207,9 @@ def job_step(
 
         async def act(work: UnitOfWork) -> None:
             nonlocal taken
-            taken = await jobs.take_job(work.connection, unknown_wait_seconds=unknown_wait_seconds)
+            taken = await jobs.take_job(work.connection)
             if taken is not None:
-                await work_on(work, taken, settings)
+                await work_on(work, taken, settings, patience=patience)
 
         try:
             await database.run(act)
@@ -159,6 +228,19 @@ def job_step(
     return step
 
 
+async def ask_to_stop(work: UnitOfWork, job_id: str, stopper: Mapping[str, Any] | None) -> Job | None:
+    """Let a job be stopped before its next chunk; None where there is no such job. One that is over stays as it is.
+
+    Locks the job's row: a chunk under way ends first.
+    """
+    job = await jobs.lock_job(work.connection, job_id)
+    if job is None or (job.has_ended and not job.pending):
+        return job
+    await jobs.ask_to_stop(work.connection, job_id, stopper)
+    await put_off_chunks.make_all_due(work.connection, job_id)
+    return await jobs.load_job(work.connection, job_id)
+
+
 async def fail_job(work: UnitOfWork, job_id: str, failure: str) -> None:
     """End a job that cannot be worked to its end: what it has not decided awaits release again.
 
@@ -168,4 +250,5 @@ async def fail_job(work: UnitOfWork, job_id: str, failure: str) -> None:
     if job is None or job.has_ended:
         return
     await job_selections.let_go_events(work.connection, job_id)
+    await put_off_chunks.forget_all(work.connection, job_id)
     await _end(work, replace(job, status=JobStatus.FAILED, failure=failure))

@@ -27,4 +27,5 @@ async def lock_ahead(work: UnitOfWork, commands: Sequence[Command]) -> None:
 def _named(body: Any) -> Iterable[str]:
     if hasattr(body, "billing_event_id"):
         return (body.billing_event_id,)
-    return body.select.billing_event_ids or ()
+    select = getattr(body, "select", None)
+    return () if select is None else select.billing_event_ids or ()

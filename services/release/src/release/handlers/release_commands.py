@@ -7,14 +7,16 @@ from typing import Final
 from release.domain.settings import Channel, OnCap, ReleaseRequest, ReleaseSettings, becomes_job
 from release.handlers.commands import Command, CommandHandler, starter_of
 from release.handlers.job_acceptance import START_JOB, JobAsk, accept_job, start_jobs_on_command
+from release.handlers.job_work import ask_to_stop
 from release.handlers.release_many import Ask, decide_each, write_decisions
 from release.handlers.release_state import decide_with_ids, lock_state
 from release.handlers.revert import REVERT, revert_on_command
-from shared.contracts.commands import ReleaseBillingEvent
+from release.handlers.waiting import RELEASE
+from shared.contracts.commands import ReleaseBillingEvent, StopReleaseJob
 from shared.database.unit_of_work import UnitOfWork
 from shared.ids import derived_id
 
-RELEASE: Final = "release.billing-event.release.v1"
+STOP_JOB: Final = "release.job.stop.v1"
 
 
 async def release_on_command(
@@ -51,6 +53,19 @@ async def release_on_command(
         await accept_job(work, ask, settings)
 
 
+async def stop_jobs_on_command(work: UnitOfWork, commands: Sequence[Command]) -> None:
+    """Do `release.job.stop.v1`; a job that is over stays as it is. What names no job is bad input: starts come first.
+
+    Locks the jobs, one after the other.
+    """
+    for command in commands:
+        body: StopReleaseJob = command.body
+        job = await ask_to_stop(work, body.job_id, starter_of(body))
+        if job is None:
+            message = f"{body.job_id} is not the id of a release job"
+            work.reject(command, message, [{"field": "job_id", "message": message}])
+
+
 def _ask_of(command: Command) -> Ask:
     body: ReleaseBillingEvent = command.body
     request = ReleaseRequest(Channel.QUICK, OnCap(body.on_cap))
@@ -58,9 +73,10 @@ def _ask_of(command: Command) -> Ask:
 
 
 def command_handlers(settings: ReleaseSettings) -> dict[str, CommandHandler]:
-    """The handlers of the commands that release, in ones or many, and revert, by type."""
+    """The handlers of the commands that release, in ones or many, stop that, and revert, by type."""
     return {
         RELEASE: partial(release_on_command, settings=settings),
         START_JOB: partial(start_jobs_on_command, settings=settings),
+        STOP_JOB: stop_jobs_on_command,
         REVERT: revert_on_command,
     }

@@ -1,7 +1,7 @@
 """Validate first: which events of a selection a release job would refuse, by the same code (domain.md section 2)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from release.domain.jobs import cut_into_chunks, decide_chunk
@@ -11,25 +11,28 @@ from release.domain.settings import Channel, ReleaseRequest, ReleaseSettings
 from release.handlers.job_acceptance import select_events
 from release.handlers.release_state import load_state
 from release.store.connection import Reader
-from shared.contracts.selections import SelectOf
+from shared.contracts.selections import JobSelectOf
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """How many events were checked, those that would fail, each with why, and the others, as they were selected.
+    """How many events were checked, and what would become of them, in the order of the selection.
 
-    `is_validated` is false where there were too many to check.
+    `would_fail` are the culprits, each with why, `splittable` those of them that the quick action would offer to split,
+    `held_back` the good events in a culprit's chunk. `is_validated` is false where there were too many to check.
     """
 
-    checked: int
-    would_fail: Mapping[str, tuple[Reason, ...]]
-    would_release: tuple[str, ...]
-    is_validated: bool
+    checked: int = 0
+    would_fail: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
+    splittable: frozenset[str] = frozenset()
+    held_back: tuple[str, ...] = ()
+    would_release: tuple[str, ...] = ()
+    is_validated: bool = False
 
 
 async def validate_selection(
     connection: Reader,
-    select: SelectOf[Any],
+    select: JobSelectOf[Any],
     permitted_projects: frozenset[str] | None,
     settings: ReleaseSettings,
     *,
@@ -38,11 +41,13 @@ async def validate_selection(
     """Decide a job's chunks as things stand, one after the other, without doing anything of it."""
     billing_event_ids = await select_events(connection, select)
     if len(billing_event_ids) > validation_limit:
-        return Validation(0, {}, (), is_validated=False)
+        return Validation()
     state = await load_state(connection, billing_event_ids)
     caps = state.caps
     request = ReleaseRequest(Channel.JOB, permitted_projects=permitted_projects)
     would_fail: dict[str, tuple[Reason, ...]] = {}
+    splittable: set[str] = set()
+    held_back: list[str] = []
     for chunk in cut_into_chunks(billing_event_ids, settings):
         decision = decide_chunk(
             chunk,
@@ -54,10 +59,19 @@ async def validate_selection(
             taken_ids=state.taken_ids,
         )
         caps = decision.caps
+        splittable |= decision.splittable
+        held_back += decision.held_back
         would_fail |= {
-            billing_event_id: outcome.reasons
-            for billing_event_id, outcome in decision.outcomes.items()
-            if isinstance(outcome, Refused)
+            culprit: outcome.reasons
+            for culprit in decision.culprits
+            if isinstance(outcome := decision.outcomes[culprit], Refused)
         }
-    would_release = tuple(each for each in billing_event_ids if each not in would_fail)
-    return Validation(len(billing_event_ids), would_fail, would_release, is_validated=True)
+    refused = {*would_fail, *held_back}
+    return Validation(
+        len(billing_event_ids),
+        would_fail,
+        frozenset(splittable),
+        tuple(held_back),
+        tuple(each for each in billing_event_ids if each not in refused),
+        is_validated=True,
+    )

@@ -95,7 +95,10 @@ def _given(columns: Columns) -> str:
 
 
 def _set(columns: Columns) -> str:
-    return f"({_names(columns[1:])}, changed_at) = ({_given(columns[1:])}, now())"
+    return (
+        f"({_names(columns[1:])}, changed_at, amount_changed_at) = ({_given(columns[1:])}, now(),"
+        " case when event.summary_amount = given.summary_amount then event.amount_changed_at else now() end)"
+    )
 
 
 # The parts are column names of ours; every value is a parameter.

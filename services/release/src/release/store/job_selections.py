@@ -1,6 +1,7 @@
 """What a release job selects, and the mark of the events that wait for one (domain.md section 2, Job)."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from release.domain.jobs import Found
@@ -14,6 +15,10 @@ where stage = 'awaiting_release'
   and ($3::text is null or project_id = $3) and ($4::text is null or account_id = $4)
   and ($5::text is null or currency = $5)
   and ($6::date is null or date >= $6) and ($7::date is null or date <= $7)
+  and ($8::timestamptz is null or greatest(created_at, amount_changed_at) <= $8)
+"""
+_FOUND_RELEASABLE: Final = """
+select billing_event_id from release_job_events where job_id = $1 and result = 'ok' order by place
 """
 _ITEM_COUNT: Final = """
 select coalesce(sum(item_count), 0) from billing_events where billing_event_id = any($1::text[])
@@ -41,19 +46,17 @@ EVENTS_PER_STATEMENT: Final = 10_000
 """A job of 100,000 events must not come near the time that one statement may take."""
 
 
-async def find_in_batches(connection: Reader, batch_ids: Sequence[str]) -> list[Found]:
-    """What awaits release in these batches, in no order."""
-    return await _find(connection, batch_ids, BillingEventFilter())
-
-
-async def find_by_filter(connection: Reader, wanted: BillingEventFilter) -> list[Found]:
-    """What awaits release and matches the filter, in no order."""
-    return await _find(connection, None, wanted)
-
-
-async def _find(
-    connection: Reader, batch_ids: Sequence[str] | None, wanted: BillingEventFilter
+async def find_awaiting(
+    connection: Reader,
+    *,
+    batch_ids: Sequence[str] | None,
+    wanted: BillingEventFilter,
+    as_of: datetime | None,
 ) -> list[Found]:
+    """What awaits release in these batches and matches the filter, in no order.
+
+    `as_of` leaves out what was registered, or last changed in amount, after that moment.
+    """
     rows = await connection.fetch(
         _FOUND,
         batch_ids,
@@ -63,8 +66,14 @@ async def _find(
         wanted.currency,
         wanted.date_from,
         wanted.date_to,
+        as_of,
     )
     return [Found(row["billing_event_id"], row["date"]) for row in rows]
+
+
+async def find_releasable(connection: Reader, dry_run_id: str) -> list[str]:
+    """What a dry run found releasable, in the order of its selection."""
+    return [row["billing_event_id"] for row in await connection.fetch(_FOUND_RELEASABLE, dry_run_id)]
 
 
 async def count_items(connection: Reader, billing_event_ids: Sequence[str]) -> int:

@@ -1,93 +1,84 @@
-"""Release jobs: accepted with their frozen selection, taken by one worker at a time, and shown."""
+"""Release jobs: accepted with their frozen selection, taken by one worker at a time, and stopped."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import asyncpg
 import orjson
 
 from release.domain.jobs import JobStatus
+from release.domain.settings import OnChunkFailure
 from release.store.connection import Connection, Reader
 from release.store.job_selections import EVENTS_PER_STATEMENT
 from shared.database.unit_of_work import Cause
 
-_COLUMNS: Final = """
+JOB_COLUMNS: Final = """
 job_id, mode, and_invoice, request_hash, status, starter, permitted_projects, correlation_id, traceparent,
-process_run_id, chunk_size, total, done, released, failed, failure, created_at, started_at, ended_at, dry_run,
-validated_by_job_id
+process_run_id, chunk_size, total, done as passed, released, failed, held_back, stopped, failure, created_at,
+started_at, ended_at, dry_run, on_chunk_failure, stop_asked_at, stopper
 """
 _INSERT: Final = """
 insert into release_jobs (job_id, mode, and_invoice, selection, request_hash, status, starter, permitted_projects,
-  correlation_id, traceparent, process_run_id, chunk_size, total, dry_run, validated_by_job_id)
+  correlation_id, traceparent, process_run_id, chunk_size, total, dry_run, on_chunk_failure)
 values ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10, $11, $12, $13, $14)
 on conflict do nothing returning true
 """
 # The parts are column names of ours; every value is a parameter.
-_LOAD: Final = f"select {_COLUMNS} from release_jobs where job_id = $1"  # noqa: S608
+_LOAD: Final = f"select {JOB_COLUMNS} from release_jobs where job_id = $1"  # noqa: S608
 _LOCK: Final = f"{_LOAD} for no key update"
+# Jobs with a chunk that comes next, or to be stopped; and those with a chunk that was put off until now.
 _TAKE: Final = f"""
-select {_COLUMNS} from release_jobs as job
-where status in ('queued', 'running') and (
-  status = 'running' or created_at <= now() - make_interval(secs => $1)
-  or not exists (
-    select from release_job_events as chosen where chosen.job_id = job.job_id
-      and not exists (select from billing_events as known where known.billing_event_id = chosen.billing_event_id)))
+select {JOB_COLUMNS} from release_jobs as job
+where job_id in (
+  select job_id from release_jobs
+  where status in ('queued', 'running') and (status = 'queued' or done < total or stop_asked_at is not null)
+  union all
+  select job_id from release_job_chunks_put_off where due_at <= now())
 order by worked_at, job_id limit 1 for no key update of job skip locked
 """  # noqa: S608
 _CHUNK: Final = """
-select billing_event_id from release_job_events where job_id = $1 and place > $2 order by place limit $3
+select billing_event_id from release_job_events
+where job_id = $1 and place between $2 and $3 and result = 'pending' order by place
 """
 _SAVE_RESULTS: Final = """
 update release_job_events as event
 set result = given.result, new_billing_event_id = given.new_billing_event_id, reasons = given.reasons::jsonb,
-  decided_at = now()
-from unnest($2::text[], $3::text[], $4::text[], $5::text[])
-  as given (billing_event_id, result, new_billing_event_id, reasons)
+  held_back = given.held_back, can_be_split = given.can_be_split, decided_at = now()
+from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::boolean[])
+  as given (billing_event_id, result, new_billing_event_id, reasons, held_back, can_be_split)
 where event.job_id = $1 and event.billing_event_id = given.billing_event_id
 """
 _SAVE: Final = """
-update release_jobs set status = $2, done = $3, released = $4, failed = $5, failure = $6,
+update release_jobs set status = $2, done = $3, released = $4, failed = $5, held_back = $6, stopped = $7, failure = $8,
   started_at = coalesce(started_at, now()), worked_at = clock_timestamp(),
   ended_at = case when $2 in ('queued', 'running') then null else now() end
 where job_id = $1
 """
-_FAILURES: Final = """
-select job_id, failure.billing_event_id, failure.reasons from unnest($1::text[]) as job (job_id)
-cross join lateral (
-  select place, billing_event_id, reasons from release_job_events as event
-  where event.job_id = job.job_id and result = 'error' order by place limit $2) as failure
-order by job_id, failure.place
+_PUT_BEHIND: Final = "update release_jobs set worked_at = clock_timestamp() where job_id = $1"
+_ASK_TO_STOP: Final = """
+update release_jobs set stop_asked_at = now(), stopper = $2 where job_id = $1 and stop_asked_at is null
 """
-_PAGE: Final = f"""
-select {_COLUMNS} from release_jobs
-where ($1::text is null or status = $1) and ($2::text is null or starter ->> 'user_id' = $2)
-  and ($3::timestamptz is null or (created_at, job_id) < ($3, $4))
-order by created_at desc, job_id desc limit $5
-"""  # noqa: S608
-_LOG: Final = """
-select event.place, event.billing_event_id, event.result, event.new_billing_event_id, event.reasons,
-  event.decided_at, known.document_id, expected.result as expected, expected.reasons as expected_reasons
-from release_job_events as event
-left join billing_events as known using (billing_event_id)
-left join release_job_events as expected
-  on expected.job_id = $5 and expected.billing_event_id = event.billing_event_id
-where event.job_id = $1 and event.place > $2 and ($3::text is null or event.result = $3)
-order by event.place limit $4
+_STOP_PENDING: Final = """
+with left_over as (
+  select place from release_job_events where job_id = $1 and result = 'pending' limit $2
+)
+update release_job_events as event set result = 'stopped', decided_at = now()
+from left_over where event.job_id = $1 and event.place = left_over.place
+returning event.place
 """
-
-ResultName = Literal["pending", "ok", "error"]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A release job as it is stored.
 
-    `mode` is `background`, `auto`, or `quick` for a quick action that its event's size made a job. `done` of `total`
-    events are decided, in the order of the selection, in chunks of `chunk_size`. `failure` says why a failed job could
-    not be worked to its end. Of a `dry_run`, `released` and `failed` count what would be; `validated_by_job_id` is the
-    dry run that a real job was confirmed with.
+    `mode` is `background`, `auto`, or `quick` for a quick action that its event's size made a job. `passed` of `total`
+    events are decided or put off, in the order of the selection, in chunks of `chunk_size`. `held_back` counts those of
+    `failed` that a culprit's chunk held back. `failure` says why a failed job could not be worked to its end. Of a
+    `dry_run`, `released` and `failed` count what would be. `on_chunk_failure` None: the setting; `stopper` asked at
+    `stop_asked_at` to stop it.
     """
 
     job_id: str
@@ -102,20 +93,34 @@ class Job:
     correlation_id: str | None = None
     traceparent: str | None = None
     process_run_id: str | None = None
-    done: int = 0
+    passed: int = 0
     released: int = 0
     failed: int = 0
+    held_back: int = 0
+    stopped: int = 0
     failure: str | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     dry_run: bool = False
-    validated_by_job_id: str | None = None
+    on_chunk_failure: OnChunkFailure | None = None
+    stop_asked_at: datetime | None = None
+    stopper: Mapping[str, Any] | None = None
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will be done."""
+        """Whether it was told as ended; what is `pending` then is still tried."""
         return self.status not in {JobStatus.QUEUED, JobStatus.RUNNING}
+
+    @property
+    def done(self) -> int:
+        """How many events are decided, or stopped."""
+        return self.released + self.failed + self.stopped
+
+    @property
+    def pending(self) -> int:
+        """How many events are not decided yet; of a job that has ended: those that are tried again."""
+        return self.total - self.done if self.status is not JobStatus.FAILED else 0
 
     @property
     def cause(self) -> Cause:
@@ -125,11 +130,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What became of one event of a job: the event that a split made of it, or the reasons of a refusal, as JSON."""
+    """What became of one event of a job: the event that a split made of it, or the reasons of a refusal, as JSON.
+
+    A refused event is a culprit, which the quick action may split, or was `held_back` by one.
+    """
 
     billing_event_id: str
     new_billing_event_id: str | None = None
     reasons: Sequence[Mapping[str, Any]] | None = None
+    held_back: bool = False
+    can_be_split: bool = False
 
 
 async def insert_job(
@@ -155,7 +165,7 @@ async def insert_job(
         job.chunk_size,
         job.total,
         job.dry_run,
-        job.validated_by_job_id,
+        job.on_chunk_failure,
     )
     if not inserted:
         raise asyncpg.SerializationError("another transaction has stored a job with this id")
@@ -171,28 +181,43 @@ async def insert_job(
 async def load_job(connection: Reader, job_id: str) -> Job | None:
     """The job with this id, if there is one."""
     row = await connection.fetchrow(_LOAD, job_id)
-    return None if row is None else _job_of(row)
+    return None if row is None else job_of(row)
 
 
 async def lock_job(connection: Connection, job_id: str) -> Job | None:
     """The same, with its row locked."""
     row = await connection.fetchrow(_LOCK, job_id)
-    return None if row is None else _job_of(row)
+    return None if row is None else job_of(row)
 
 
-async def take_job(connection: Connection, *, unknown_wait_seconds: float) -> Job | None:
-    """Lock the open job that was worked on longest ago and that no other worker holds; None if there is none.
-
-    A job that names events which are not known is left alone for its first `unknown_wait_seconds`.
-    """
-    row = await connection.fetchrow(_TAKE, unknown_wait_seconds)
-    return None if row is None else _job_of(row)
+async def take_job(connection: Connection) -> Job | None:
+    """Lock the job with something to do that was worked on longest ago and that no other worker holds, if any."""
+    row = await connection.fetchrow(_TAKE)
+    return None if row is None else job_of(row)
 
 
-async def load_chunk(connection: Connection, job: Job) -> list[str]:
-    """The ids of the next events to decide, in the order of the selection; the job must be locked."""
-    rows = await connection.fetch(_CHUNK, job.job_id, job.done, job.chunk_size)
+async def load_chunk(connection: Connection, job_id: str, first_place: int, last_place: int) -> list[str]:
+    """The ids of the events between two places that are not decided yet, in their order; the job must be locked."""
+    rows = await connection.fetch(_CHUNK, job_id, first_place, last_place)
     return [row["billing_event_id"] for row in rows]
+
+
+async def put_behind(connection: Connection, job_id: str) -> None:
+    """Let other jobs go before this one."""
+    await connection.execute(_PUT_BEHIND, job_id)
+
+
+async def ask_to_stop(connection: Connection, job_id: str, stopper: Mapping[str, Any] | None) -> None:
+    """Note that a job is to be stopped, and who asked first; locks its row."""
+    await connection.execute(_ASK_TO_STOP, job_id, stopper)
+
+
+async def stop_pending(connection: Connection, job_id: str) -> int:
+    """Mark what is not decided as stopped, and count it; the job must be locked."""
+    stopped = 0
+    while found := len(await connection.fetch(_STOP_PENDING, job_id, EVENTS_PER_STATEMENT)):
+        stopped += found
+    return stopped
 
 
 async def save_results(connection: Connection, job_id: str, results: Sequence[JobResult]) -> None:
@@ -205,53 +230,33 @@ async def save_results(connection: Connection, job_id: str, results: Sequence[Jo
         [result.new_billing_event_id for result in results],
         # As text: a list of lists would be taken for an array of two dimensions.
         [None if result.reasons is None else orjson.dumps(result.reasons).decode() for result in results],
+        [result.held_back for result in results],
+        [result.can_be_split for result in results],
     )
 
 
 async def save_job(connection: Connection, job: Job) -> None:
     """Write where the job stands; it must be locked. It was worked on now."""
-    await connection.execute(_SAVE, job.job_id, job.status, job.done, job.released, job.failed, job.failure)
+    await connection.execute(
+        _SAVE,
+        job.job_id,
+        job.status,
+        job.passed,
+        job.released,
+        job.failed,
+        job.held_back,
+        job.stopped,
+        job.failure,
+    )
 
 
-async def load_failures(
-    connection: Reader, job_ids: Sequence[str], *, failures_max: int
-) -> dict[str, list[dict[str, Any]]]:
-    """By job, the first events that failed, in the order of the selection, with their reasons."""
-    failures: dict[str, list[dict[str, Any]]] = {job_id: [] for job_id in job_ids}
-    for row in await connection.fetch(_FAILURES, list(failures), failures_max):
-        failure = {"billing_event_id": row["billing_event_id"], "reasons": row["reasons"]}
-        failures[row["job_id"]].append(failure)
-    return failures
-
-
-async def load_jobs(
-    connection: Reader,
-    *,
-    status: str | None,
-    starter_user_id: str | None,
-    before: tuple[datetime, str] | None,
-    rows_max: int,
-) -> list[Job]:
-    """Jobs, the newest first, after the one with this moment of creation and id."""
-    created_at, job_id = before or (None, None)
-    rows = await connection.fetch(_PAGE, status, starter_user_id, created_at, job_id, rows_max)
-    return [_job_of(row) for row in rows]
-
-
-async def load_log(
-    connection: Reader, job: Job, *, after_place: int, result: ResultName | None, rows_max: int
-) -> list["asyncpg.Record"]:
-    """Events of a job in the order of the selection, from the place after the given one, with what became of them.
-
-    Beside it stands what the dry run, if the job was confirmed with one, expected.
-    """
-    return await connection.fetch(_LOG, job.job_id, after_place, result, rows_max, job.validated_by_job_id)
-
-
-def _job_of(row: "asyncpg.Record") -> Job:
+def job_of(row: "asyncpg.Record") -> Job:
+    """The job in a row of these columns."""
     values = dict(row)
     permitted = values.pop("permitted_projects")
+    asked = values.pop("on_chunk_failure")
     return Job(
         **{**values, "status": JobStatus(values["status"])},
+        on_chunk_failure=None if asked is None else OnChunkFailure(asked),
         permitted_projects=None if permitted is None else frozenset(permitted),
     )

@@ -1,4 +1,4 @@
-"""Commands for billing events that are not known yet, until their deadline (contract.md section 1)."""
+"""Commands for billing events that are not known yet, or merely late, until their deadline (contract.md section 1)."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -6,12 +6,16 @@ from typing import Any, Final
 import asyncpg
 
 from release.store.connection import Connection
+from release.store.late_events import STILL_MISSES, Patience
 
-_MUST_WAIT: Final = """
-select target_id from unnest($1::text[]) as target (target_id)
-where not exists (select from billing_events where billing_event_id = target_id)
-  or exists (select from waiting_commands as waiting where waiting.target_id = target.target_id)
-"""
+# The parts are ours; every value is a parameter.
+_MUST_WAIT: Final = f"""
+select target_id, event.billing_event_id is null
+    or exists (select from waiting_commands as waiting where waiting.target_id = target.target_id) as for_all,
+  coalesce({STILL_MISSES.format(wait_seconds="$2", finds_companies="$3::boolean")}, false) as for_releases
+from unnest($1::text[]) as target (target_id)
+left join billing_events as event on event.billing_event_id = target_id
+"""  # noqa: S608
 _KEEP: Final = """
 insert into waiting_commands (message_id, target_id, type, body, correlation_id, causation_id, traceparent, deadline)
 select message_id, target_id, type, body, correlation_id, causation_id, traceparent, now() + make_interval(secs => $8)
@@ -21,24 +25,38 @@ order by place
 """
 # One replica at a time, or commands for one event would be taken out of order.
 _ELECT: Final = "select pg_try_advisory_xact_lock(hashtext('waiting-commands'), hashtext(current_schema()))"
-_TAKE: Final = """
+# A release waits for an event that is late, and what came after it for the same event waits behind it.
+_TAKE: Final = f"""
 with ready as (
-  select place, exists (select from billing_events where billing_event_id = target_id) as is_known
-  from waiting_commands
-  where deadline <= now() or exists (select from billing_events where billing_event_id = target_id)
+  select place, event.billing_event_id is not null as is_known
+  from waiting_commands as waiting left join billing_events as event on event.billing_event_id = target_id
+  where deadline <= now() or event.billing_event_id is not null and not (
+    {STILL_MISSES.format(wait_seconds="$2", finds_companies="$3::boolean")}
+    and exists (select from waiting_commands as ahead
+      where ahead.target_id = waiting.target_id and ahead.place <= waiting.place and ahead.type = $4))
   order by place limit $1
 ), taken as (
   delete from waiting_commands using ready where waiting_commands.place = ready.place
   returning waiting_commands.*, ready.is_known
 )
 select * from taken order by place
-"""
+"""  # noqa: S608
 
 
-async def targets_that_wait(connection: Connection, target_ids: Iterable[str]) -> set[str]:
-    """Of these billing events, those that are not known, and those for which commands wait already."""
-    rows = await connection.fetch(_MUST_WAIT, sorted(set(target_ids)))
-    return {row["target_id"] for row in rows}
+async def targets_that_wait(
+    connection: Connection, target_ids: Iterable[str], patience: Patience
+) -> tuple[set[str], set[str]]:
+    """Of these billing events, those for which every command waits, and those for which a release does.
+
+    The former are not known, or commands wait for them already; the latter are late.
+    """
+    rows = await connection.fetch(
+        _MUST_WAIT, sorted(set(target_ids)), patience.wait_seconds, patience.finds_companies
+    )
+    return (
+        {row["target_id"] for row in rows if row["for_all"]},
+        {row["target_id"] for row in rows if row["for_releases"]},
+    )
 
 
 async def keep_commands(
@@ -54,11 +72,15 @@ async def keep_commands(
         await connection.execute(_KEEP, *columns, wait_seconds)
 
 
-async def take_commands(connection: Connection, *, commands_max: int) -> list["asyncpg.Record"]:
-    """Take the next commands whose event is known now (`is_known`), or whose deadline has passed, in their order.
+async def take_commands(
+    connection: Connection, patience: Patience, *, release_type: str, commands_max: int
+) -> list["asyncpg.Record"]:
+    """Take the next commands whose event is there now (`is_known`), or whose deadline has passed, in their order.
 
-    None if another replica is about it.
+    `release_type` are those that wait for what is late, too. None if another replica is about it.
     """
     if not await connection.fetchval(_ELECT):
         return []
-    return await connection.fetch(_TAKE, commands_max)
+    return await connection.fetch(
+        _TAKE, commands_max, patience.wait_seconds, patience.finds_companies, release_type
+    )
