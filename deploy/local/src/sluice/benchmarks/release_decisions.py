@@ -15,6 +15,7 @@ from release.domain.settings import ReleaseSettings
 from release.domain.sources import CompanySource
 from release.handlers.release_commands import command_handlers
 from release.store.connection import Connection
+from release.store.late_events import Patience
 from shared.database.database import Database
 from shared.memory import spare_collections
 from shared.messaging.batches import RECORDS_MAX, BatchProcessor
@@ -169,7 +170,7 @@ async def _books(administrator_url: str, sample: Sample, events: int) -> AsyncIt
 
 def _commands(database: Database) -> BatchProcessor:
     settings = ReleaseSettings(support_contact="support@localhost")
-    line = Commands(command_handlers(settings), wait_seconds=_WAIT_SECONDS).line()
+    line = Commands(command_handlers(settings), Patience(_WAIT_SECONDS)).line()
     return BatchProcessor(database, line, service=_SCHEMA)
 
 
