@@ -13,16 +13,17 @@ alter table release_jobs add column held_back integer not null default 0;
 alter table release_jobs add column stopped integer not null default 0;
 alter table release_jobs add column stop_asked_at timestamptz;
 alter table release_jobs add column stopper jsonb;
+-- Not validated: the rows that are there passed the narrower check.
 alter table release_jobs add constraint release_jobs_status check
   (status in ('queued', 'running', 'completed', 'completed_with_errors', 'stopped', 'failed')) not valid;
-alter table release_jobs validate constraint release_jobs_status;
+-- squawk-ignore ban-drop-constraint
 alter table release_jobs drop constraint release_jobs_status_check;
 
 alter table release_job_events add column held_back boolean not null default false;
 alter table release_job_events add column can_be_split boolean not null default false;
 alter table release_job_events add constraint release_job_events_result check
   (result in ('pending', 'ok', 'error', 'stopped')) not valid;
-alter table release_job_events validate constraint release_job_events_result;
+-- squawk-ignore ban-drop-constraint
 alter table release_job_events drop constraint release_job_events_result_check;
 
 -- Chunks that were passed over: they wait for what other topics bring, or failed by a fault of ours and are tried again.
@@ -44,7 +45,9 @@ grant select, insert, update, delete on release_job_chunks_put_off to sluice_rel
 
 -- migrate:down
 drop table release_job_chunks_put_off;
+-- squawk-ignore ban-drop-constraint
 alter table release_job_events drop constraint release_job_events_result, drop column can_be_split, drop column held_back;
+-- squawk-ignore ban-drop-constraint
 alter table release_jobs drop constraint release_jobs_status, drop column stopper, drop column stop_asked_at,
   drop column stopped, drop column held_back, drop column on_chunk_failure;
 alter table billing_events drop column amount_changed_at;
