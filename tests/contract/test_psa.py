@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from contract.samples import Body, sample
+from shared.contracts.command_fields import Threshold
 from shared.contracts.psa import (
     AccountUpserted,
     BillingEventDeleted,
@@ -84,34 +85,74 @@ def test_what_is_not_given_has_its_natural_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("currency", "amount", "is_taken"),
+    ("currency", "amount", "taken"),
     [
-        ("GBP", "1.25", True),
-        ("GBP", "1.255", False),
-        ("JPY", "100", True),
-        ("JPY", "100.00", False),
-        ("JPY", "0.5", False),
-        ("KWD", "1.255", True),
-        ("KWD", "1.2555", False),
+        ("GBP", "1.25", "1.25"),
+        ("GBP", "5.100", "5.10"),
+        ("GBP", "1.255", None),
+        ("JPY", "100", "100"),
+        ("JPY", "100.00", "100"),
+        ("JPY", "100.50", None),
+        ("JPY", "0.5", None),
+        ("JPY", "0.00000000", "0"),
+        ("KWD", "1.255", "1.255"),
+        ("KWD", "1.0000", "1.000"),
+        ("KWD", "1.2555", None),
     ],
 )
-def test_an_amount_has_at_most_its_currencys_decimals(currency: str, amount: str, is_taken: bool) -> None:
+def test_an_amount_has_its_currencys_decimals_and_surplus_zeros_are_dropped(
+    currency: str, amount: str, taken: str | None
+) -> None:
     event = _event(currency=currency, items=[{**ITEM, "amount": amount}])
     project: Body = {"project_id": "P-1", "version": 1, "currency": currency}
     bookings, budgets = {**project, "bookings": amount}, [{"budget_id": "B-1", "amount": amount}]
     tolerance = {"account_id": "A-1", "version": 1, "cap_tolerance": {"amount": amount, "currency": currency}}
-    if is_taken:
-        assert str(BillingEventGenerated.model_validate(event).items[0].amount) == amount
-        assert str(ProjectUpserted.model_validate(bookings).bookings) == amount
-        assert (
-            str(ProjectUpserted.model_validate({**project, "budgets": budgets}).budgets[0].amount) == amount
-        )
-        assert AccountUpserted.model_validate(tolerance).cap_tolerance is not None
+    threshold = {"amount": amount, "currency": currency}
+    if taken is not None:
+        assert str(BillingEventGenerated.model_validate(event).items[0].amount) == taken
+        assert str(ProjectUpserted.model_validate(bookings).bookings) == taken
+        assert str(ProjectUpserted.model_validate({**project, "budgets": budgets}).budgets[0].amount) == taken
+        account = AccountUpserted.model_validate(tolerance)
+        assert account.cap_tolerance is not None
+        assert str(account.cap_tolerance.amount) == taken
+        assert str(Threshold.model_validate(threshold).amount) == taken
     else:
         assert _wrong_fields(BillingEventGenerated, event) == [("items", 0, "amount")]
         assert _wrong_fields(ProjectUpserted, bookings) == [("bookings",)]
         assert _wrong_fields(ProjectUpserted, {**project, "budgets": budgets}) == [("budgets", 0, "amount")]
         assert _wrong_fields(AccountUpserted, tolerance) == [("cap_tolerance", "amount")]
+        assert _wrong_fields(Threshold, threshold) == [("amount",)]
+
+
+@pytest.mark.parametrize(
+    ("currency", "date", "is_taken"),
+    [
+        ("BGN", "2025-12-31", True),
+        ("BGN", "2026-01-01", False),
+        ("HRK", "2022-12-31", True),
+        ("HRK", "2023-01-01", False),
+        ("DEM", "2026-11-20", False),
+        ("EUR", "2026-11-20", True),
+    ],
+)
+def test_a_currency_that_had_ended_on_the_events_date_is_refused(
+    currency: str, date: str, is_taken: bool
+) -> None:
+    for fields in ({"currency": currency}, {"billing_event_currency": currency}):
+        event = _event(date=date, **fields)
+        if is_taken:
+            BillingEventGenerated.model_validate(event)
+        else:
+            assert _wrong_fields(BillingEventGenerated, event) == [tuple(fields)]
+    # What is corrected may be older, and says so by its own date.
+    BillingEventGenerated.model_validate(
+        _event(date=date, currency=currency, corrects_billing_event_id="BE-0")
+    )
+
+
+def test_a_message_without_a_date_may_name_any_currency_of_the_table() -> None:
+    assert ProjectUpserted.model_validate({**LEAST[0][1], "currency": "BGN"}).currency == "BGN"
+    assert Threshold.model_validate({"amount": "1", "currency": "HRK"}).currency == "HRK"
 
 
 def test_ids_within_a_message_are_unique() -> None:

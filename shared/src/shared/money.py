@@ -5,11 +5,12 @@ different currencies are never added. On the wire an amount is a decimal string 
 """
 
 from collections.abc import Iterable
+from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 from functools import cache
 from typing import Final
 
-from iso4217 import Currency
+from shared.currencies import CURRENCIES
 
 AMOUNT_DIGITS_MAX: Final = 18
 """Most digits of a received amount, before and after the point together."""
@@ -24,22 +25,23 @@ _ROUNDING: Final = Context(prec=60, rounding=ROUND_HALF_UP, traps=[InvalidOperat
 
 
 class UnknownCurrencyError(ValueError):
-    """The code is not an ISO 4217 currency with a minor unit."""
+    """The code is not an ISO 4217 currency with a minor unit, nor was it ever one."""
 
 
-@cache
 def minor_unit_digits(currency: str) -> int:
-    """Decimals of the currency's minor unit: JPY 0, GBP 2, KWD 3.
+    """Decimals of the currency's minor unit: JPY 0, GBP 2, KWD 3; of a withdrawn one too.
 
     Raises UnknownCurrencyError for what is not an ISO 4217 code, and for codes without a minor unit (XAU, XXX).
     """
-    try:
-        digits = Currency(currency).exponent
-    except ValueError:
-        digits = None
-    if digits is None:
+    known = CURRENCIES.get(currency)
+    if known is None:
         raise UnknownCurrencyError(f"{currency!r} is not an ISO 4217 currency")
-    return int(digits)
+    return known.digits
+
+
+def had_ended(currency: str, day: date) -> bool:
+    """Whether a known currency was no longer money on this day: BGN from 2026-01-01 on."""
+    return CURRENCIES[currency].had_ended_on(day)
 
 
 @cache
@@ -55,14 +57,23 @@ def round_to_minor_unit(amount: Decimal, currency: str) -> Decimal:
 
 
 def has_only_minor_units(amount: Decimal, currency: str) -> bool:
-    """Whether an amount is a whole number of its currency's minor units, however it is written."""
+    """Whether an amount is a whole number of its currency's minor units, however it is written: `1.00` in JPY is 1."""
     return amount == amount.quantize(minor_unit(currency), context=_ROUNDING)
 
 
-def has_digits_of_currency(amount: Decimal, currency: str) -> bool:
-    """Whether a received amount is written with no more decimals than its currency has: `1.00` is too many for JPY."""
+def without_surplus_zeros(amount: Decimal, currency: str) -> Decimal | None:
+    """A received amount with no more decimals than its currency has; None if a surplus one is not zero.
+
+    Surplus zeros say nothing and are dropped (domain.md, opening section): `100.00` in JPY is 100, `100.50` is refused.
+    """
     exponent = amount.as_tuple().exponent
-    return isinstance(exponent, int) and -exponent <= minor_unit_digits(currency)
+    if isinstance(exponent, int) and -exponent <= minor_unit_digits(currency):
+        return amount
+    return (
+        amount.quantize(minor_unit(currency), context=_EXACT)
+        if has_only_minor_units(amount, currency)
+        else None
+    )
 
 
 def exact_sum(amounts: Iterable[Decimal]) -> Decimal:

@@ -320,6 +320,30 @@ async def test_a_bad_event_is_put_aside_and_the_others_are_taken(release: Releas
     assert words(await release.facts()) == ["registered"]
 
 
+async def test_surplus_zeros_are_dropped_and_never_shown(release: ReleaseDriver) -> None:
+    await release.psa(project(currency="JPY"), company(), business_record(), generated(currency="JPY"))
+    event = await release.event()
+    assert (event["summary_amount"], event["items"][0]["amount"]) == ("100", "100")
+    assert await release.dead_letters() == []
+
+
+async def test_a_correction_in_a_currency_that_ended_is_judged_by_its_originals_date(
+    release: ReleaseDriver,
+) -> None:
+    await release.psa(*everything_known(), generated("BE-1", currency="BGN", date="2025-12-31"))
+    corrections = {"BE-1": "BE-1C", "BE-2": "BE-2C"}
+    await release.psa(
+        *(
+            generated(new, item(amount="-40.00"), currency="BGN", corrects_billing_event_id=original)
+            for original, new in corrections.items()
+        ),
+        generated("BE-3", currency="BGN"),
+    )
+    assert (await release.event("BE-1C"))["summary_amount"] == "-40.00"
+    reason = "not a valid psa.billing-event.generated.v1: currency BGN ended on 2025-12-31, before 2026-11-20"
+    assert await release.dead_letters() == [reason, reason]
+
+
 async def test_an_event_that_no_fact_could_tell_is_put_aside(release: ReleaseDriver) -> None:
     large = [item(f"i{number}", description="x" * 10_000) for number in range(500)]
     await release.psa(*everything_known(), generated("BE-1", *large), generated("BE-2"))

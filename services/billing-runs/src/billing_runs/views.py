@@ -16,7 +16,7 @@ from shared.contracts.base import (
     Id,
     Name,
     Reader,
-    check_minor_units_in_list,
+    to_minor_units_in_list,
 )
 from shared.contracts.billing_event import Stage
 from shared.contracts.catalogue import MessageType
@@ -50,7 +50,7 @@ class SeenBillingEvent(Reader):
 
     @model_validator(mode="after")
     def _check_amounts(self) -> Self:
-        check_minor_units_in_list(self.currency, [item.amount for item in self.items], "items")
+        to_minor_units_in_list(self.currency, self.items, "items")
         return self
 
 

@@ -8,7 +8,6 @@ when a message is made.
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import Annotated, Final
 
 from pydantic import (
@@ -24,8 +23,9 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from shared.currencies import CURRENCIES
 from shared.ids import ID_PATTERN
-from shared.money import UnknownCurrencyError, has_digits_of_currency, minor_unit_digits
+from shared.money import UnknownCurrencyError, had_ended, minor_unit_digits, without_surplus_zeros
 
 VERSION_MAX: Final = 2**63 - 1
 COUNT_MAX: Final = 2**63 - 1
@@ -200,23 +200,42 @@ def field_error(location: tuple[str | int, ...], kind: str, message: str) -> Val
     return ValidationError.from_exception_data("", [InitErrorDetails(type=error, loc=location, input=None)])
 
 
-def check_minor_units(currency: str, **amounts: Decimal | None) -> None:
-    """Refuse an amount with more decimals than its currency has; it is never rounded (domain.md, opening section).
+def check_not_ended(day: date, model: BaseModel, *fields: str) -> None:
+    """Refuse a currency that had ended on this day (domain.md, opening section). A field may be None."""
+    for field in fields:
+        currency = getattr(model, field)
+        if currency is not None and had_ended(currency, day):
+            last_day = CURRENCIES[currency].last_day
+            raise field_error((field,), "currency_ended", f"{currency} ended on {last_day}, before {day}")
 
-    The amounts are given by the names of their fields, None where there is none.
+
+def to_minor_units(currency: str, model: BaseModel, *fields: str) -> None:
+    """Drop the surplus zeros of a model's amounts; refuse one with more decimals than its currency has.
+
+    It is never rounded (domain.md, opening section). A field may be None.
     """
-    for field, amount in amounts.items():
-        if amount is not None and not has_digits_of_currency(amount, currency):
+    for field in fields:
+        amount = getattr(model, field)
+        if amount is None:
+            continue
+        kept = without_surplus_zeros(amount, currency)
+        if kept is None:
             raise _too_many_decimals((field,), currency)
+        if kept is not amount:
+            setattr(model, field, kept)
 
 
-def check_minor_units_in_list(
-    currency: str, amounts: Sequence[Decimal], list_field: str, field: str = "amount"
+def to_minor_units_in_list(
+    currency: str, members: Sequence[BaseModel], list_field: str, field: str = "amount"
 ) -> None:
     """The same for one field of all members of a list: refused is, for example, `items[0].amount`."""
-    for index, amount in enumerate(amounts):
-        if not has_digits_of_currency(amount, currency):
+    for index, member in enumerate(members):
+        amount = getattr(member, field)
+        kept = without_surplus_zeros(amount, currency)
+        if kept is None:
             raise _too_many_decimals((list_field, index, field), currency)
+        if kept is not amount:
+            setattr(member, field, kept)
 
 
 def _too_many_decimals(location: tuple[str | int, ...], currency: str) -> ValidationError:

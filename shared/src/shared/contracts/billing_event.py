@@ -16,7 +16,7 @@ from shared.contracts.base import (
     Reader,
     UserId,
     Version,
-    check_minor_units_in_list,
+    to_minor_units_in_list,
 )
 from shared.contracts.custom_fields import CustomFields
 from shared.contracts.decimals import Amount, Quantity, TotalAmount, UnitPrice
@@ -113,5 +113,5 @@ class BillingEvent(Reader):
 
     @model_validator(mode="after")
     def _check_amounts(self) -> Self:
-        check_minor_units_in_list(self.currency, [item.amount for item in self.items], "items")
+        to_minor_units_in_list(self.currency, self.items, "items")
         return self

@@ -16,9 +16,9 @@ from shared.contracts.base import (
     DocumentDate,
     Id,
     Name,
-    check_minor_units,
     check_unique,
     field_error,
+    to_minor_units,
 )
 from shared.contracts.decimals import AmountNotNegative
 from shared.contracts.selections import DocumentSelectOf, JobSelectOf, ProcessRunSelectOf, ScopeOf
@@ -102,7 +102,7 @@ class Threshold(Closed):
 
     @model_validator(mode="after")
     def _check_amount(self) -> Self:
-        check_minor_units(self.currency, amount=self.amount)
+        to_minor_units(self.currency, self, "amount")
         return self
 
 

@@ -102,10 +102,13 @@ class DecimalText:
         surplus = fraction[self.decimals_max :]
         if surplus.strip("0"):
             raise _refused("decimal_places", f"should have at most {self.decimals_max} decimals")
-        kept = value[: len(value) - len(surplus)]
-        if len(whole) + len(fraction) - len(surplus) > self.digits_max:
-            raise self._too_many_digits()
-        return Decimal(kept)
+        fraction = fraction[: self.decimals_max]
+        if len(whole) + len(fraction) > self.digits_max:
+            # Zeros at the end say nothing, so they make no number too long either.
+            fraction = fraction.rstrip("0")
+            if len(whole) + len(fraction) > self.digits_max:
+                raise self._too_many_digits()
+        return Decimal(f"{'-' * value.startswith('-')}{whole}.{fraction}")
 
     def _too_many_digits(self) -> PydanticCustomError:
         return _refused("decimal_digits", f"should have at most {self.digits_max} digits")
@@ -120,7 +123,7 @@ class DecimalText:
 
 
 Amount = Annotated[Decimal, DecimalText(AMOUNT_DIGITS_MAX, UNIT_DECIMALS_MAX)]
-"""An amount of money in a currency named beside it; see `shared.contracts.base.check_minor_units`."""
+"""An amount of money in a currency named beside it; see `shared.contracts.base.to_minor_units`."""
 
 AmountNotNegative = Annotated[Decimal, DecimalText(AMOUNT_DIGITS_MAX, UNIT_DECIMALS_MAX, minimum=Decimal(0))]
 """An amount that cannot be below zero: a tolerance, a threshold."""

@@ -12,8 +12,8 @@ from shared.contracts.base import (
     Id,
     Name,
     Reader,
-    check_minor_units,
-    check_minor_units_in_list,
+    to_minor_units,
+    to_minor_units_in_list,
 )
 from shared.contracts.decimals import Amount, Percentage, Quantity, TotalAmount, UnitPrice
 from shared.contracts.facts import Fact
@@ -108,12 +108,7 @@ class DocumentHead(Fact):
 
     @model_validator(mode="after")
     def _check_totals(self) -> Self:
-        check_minor_units(
-            self.currency,
-            total_net=self.total_net,
-            total_tax=self.total_tax,
-            total_gross=self.total_gross,
-        )
+        to_minor_units(self.currency, self, "total_net", "total_tax", "total_gross")
         return self
 
 
@@ -125,5 +120,5 @@ class Document(DocumentHead):
 
     @model_validator(mode="after")
     def _check_lines(self) -> Self:
-        check_minor_units_in_list(self.currency, [line.amount for line in self.lines], "lines")
+        to_minor_units_in_list(self.currency, self.lines, "lines")
         return self

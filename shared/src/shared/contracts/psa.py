@@ -4,6 +4,7 @@ Required are ids, versions, currencies, dates and what an item cannot do without
 null or an empty text, which all mean "not given". Fields that are not known here are ignored.
 """
 
+import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -22,9 +23,10 @@ from shared.contracts.base import (
     Name,
     Reader,
     Version,
-    check_minor_units,
-    check_minor_units_in_list,
+    check_not_ended,
     check_unique,
+    to_minor_units,
+    to_minor_units_in_list,
 )
 from shared.contracts.custom_fields import CustomFields
 from shared.contracts.decimals import (
@@ -101,8 +103,8 @@ class ProjectUpserted(PsaBody):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check_minor_units(self.currency, bookings=self.bookings)
-        check_minor_units_in_list(self.currency, [budget.amount for budget in self.budgets], "budgets")
+        to_minor_units(self.currency, self, "bookings")
+        to_minor_units_in_list(self.currency, self.budgets, "budgets")
         check_unique([budget.budget_id for budget in self.budgets], "budgets")
         return self
 
@@ -115,7 +117,7 @@ class CapTolerance(PsaBody):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check_minor_units(self.currency, amount=self.amount)
+        to_minor_units(self.currency, self, "amount")
         return self
 
 
@@ -217,9 +219,18 @@ class BillingEventGenerated(PsaBody):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check_minor_units_in_list(self.currency, [item.amount for item in self.items], "items")
+        if self.corrects_billing_event_id is None:
+            self.check_currencies_on(self.date)
+        to_minor_units_in_list(self.currency, self.items, "items")
         check_unique([item.item_id for item in self.items], "items")
         return self
+
+    def check_currencies_on(self, day: datetime.date) -> None:
+        """Refuse a currency that had ended on this day; one that corrects another event is judged by that one's date.
+
+        Raises ValidationError (domain.md, opening section).
+        """
+        check_not_ended(day, self, "currency", "billing_event_currency")
 
 
 class BillingEventDeleted(PsaBody):

@@ -115,6 +115,10 @@ def test_at_most_eighteen_digits(value: object) -> None:
     assert _message(AMOUNT, value) == "should have at most 18 digits"
 
 
+def test_zeros_at_the_end_make_no_number_too_long() -> None:
+    assert AMOUNT.validate_python(f"-{'1' * 18}.00") == Decimal(f"-{'1' * 18}")
+
+
 @pytest.mark.parametrize("annotation", [Amount, UnitPrice, Quantity])
 def test_at_most_six_decimals_and_never_rounded(annotation: Any) -> None:
     adapter = TypeAdapter[Decimal](annotation)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from shared.contracts.base import (
     Code,
@@ -25,9 +25,9 @@ from shared.contracts.base import (
     RequestIds,
     UserId,
     Version,
-    check_minor_units,
-    check_minor_units_in_list,
     check_unique,
+    to_minor_units,
+    to_minor_units_in_list,
 )
 
 
@@ -56,7 +56,11 @@ def _is_refused(annotation: Any, value: object) -> bool:
         (Email, ["", "a@b.example", "no address"], ["a@b\r\nBcc: c", "a\nb", "x" * 321, "a\x00"]),
         (UserId, ["auth0|4711", "é"], ["", "x" * 256, "a\n", "a\x00"]),
         (CountryCode, ["GB"], ["gb", "GBR", "", "G1", "ÄÖ"]),
-        (CurrencyCode, ["GBP", "JPY", "KWD"], ["gbp", "XXX", "XAU", "", "GBPX", "ZZZ", 826, None]),
+        (
+            CurrencyCode,
+            ["GBP", "JPY", "KWD", "BGN", "DEM"],
+            ["gbp", "XXX", "XAU", "", "GBPX", "ZZZ", 826, None],
+        ),
         (Code, ["cap_exceeded", "a"], ["", "A", "1a", "a-b", "a" * 81]),
         (Version, [1, 2**63 - 1], [0, -1, 2**63, True, "1", 1.0, None]),
         (Count, [0, 2**63 - 1], [-1, 2**63, False, "0", 0.0]),
@@ -182,19 +186,27 @@ def test_no_text_raises_anything_else(text: str) -> None:
             assert "\x00" not in text
 
 
+class _Line(BaseModel):
+    amount: Decimal | None
+
+
 def test_an_amount_beyond_its_currency_is_named() -> None:
-    check_minor_units("GBP", amount=Decimal("1.00"), other=None)
+    to_minor_units("GBP", _Line(amount=None), "amount")
     with pytest.raises(ValidationError) as refused:
-        check_minor_units("JPY", amount=Decimal("1.0"))
+        to_minor_units("JPY", _Line(amount=Decimal("1.50")), "amount")
     (error,) = refused.value.errors()
     assert error["loc"] == ("amount",)
     assert error["msg"] == "should have at most 0 decimals in JPY"
 
 
 def test_an_amount_of_a_list_beyond_its_currency_is_named() -> None:
-    check_minor_units_in_list("KWD", [Decimal("1.000"), Decimal("1.1")], "items")
+    lines = [_Line(amount=Decimal("1.0000")), _Line(amount=Decimal("1.1"))]
+    to_minor_units_in_list("KWD", lines, "items")
+    assert [str(line.amount) for line in lines] == ["1.000", "1.1"]
     with pytest.raises(ValidationError) as refused:
-        check_minor_units_in_list("GBP", [Decimal("1.00"), Decimal("1.001")], "items")
+        to_minor_units_in_list(
+            "GBP", [_Line(amount=Decimal("1.000")), _Line(amount=Decimal("1.001"))], "items"
+        )
     assert refused.value.errors()[0]["loc"] == ("items", 1, "amount")
 
 

@@ -5,6 +5,7 @@ The checks name in our words what the norm's rules would refuse, so that nobody 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Final
 
@@ -15,13 +16,15 @@ from accounting_connector.domain.reasons import Reason
 from accounting_connector.domain.tax import TaxTotal
 from accounting_connector.rendering.model import Rendering
 from accounting_connector.rendering.texts import given
-from shared.money import ZERO, minor_unit_digits
+from shared.money import ZERO, had_ended, minor_unit_digits
 
 NOT_SUBJECT: Final = "O"
 
 _DECIMALS_MAX: Final = 2
 _UNLISTED_CURRENCIES: Final = frozenset({"STN", "XAD"})
-"""Currencies of ISO 4217 that the norm's code list does not have."""
+"""Currencies of ISO 4217 in use that the norm's code list does not have."""
+_NORM_PUBLISHED: Final = date(2017, 6, 28)
+"""A currency that ended since was in the list while it was money: what was billed in it stays expressible."""
 
 _HALF: Final = Decimal("0.5")
 _TAXABLE_BOUND: Final = Decimal(10) ** 15
@@ -82,7 +85,7 @@ def _currency_reasons(currency: str) -> Iterator[Reason]:
     digits = minor_unit_digits(currency)
     if digits > _DECIMALS_MAX:
         message = f"{currency} has {digits} decimals, and the XML can hold {_DECIMALS_MAX}"
-    elif currency in _UNLISTED_CURRENCIES:
+    elif currency in _UNLISTED_CURRENCIES or had_ended(currency, _NORM_PUBLISHED):
         message = f"{currency} is not in the XML's list of currencies"
     else:
         return

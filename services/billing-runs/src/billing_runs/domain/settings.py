@@ -17,7 +17,7 @@ from billing_runs.domain.scope import (
     RunKind,
     Scope,
 )
-from shared.money import UnknownCurrencyError, has_digits_of_currency
+from shared.money import UnknownCurrencyError, has_only_minor_units
 
 
 class ProcessType(StrEnum):
@@ -129,7 +129,7 @@ def _threshold_problems(threshold: Threshold | None) -> Iterator[Problem]:
     if threshold.amount < 0:
         yield Problem("threshold.amount", "must not be negative")
     try:
-        if not has_digits_of_currency(threshold.amount, threshold.currency):
+        if not has_only_minor_units(threshold.amount, threshold.currency):
             yield Problem("threshold.amount", f"has more decimals than {threshold.currency}")
     except UnknownCurrencyError as unknown:
         yield Problem("threshold.currency", str(unknown))

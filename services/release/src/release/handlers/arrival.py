@@ -1,8 +1,11 @@
 """Billing events arrive from PSA, are replaced, and deleted (domain.md section 1)."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
+
+from pydantic import ValidationError
 
 from release.domain.completion import complete_event, fill_from_sources, missing_fields
 from release.domain.events import BillingEvent, BillingEventItem, in_order_of_creation
@@ -49,6 +52,8 @@ async def take_billing_events(
     batch = await _load(work, relevant, list(generated.values()), company_source)
     for message in relevant:
         if sent := generated.get(id(message)):
+            if _currency_had_ended(work, batch, message):
+                continue
             _take_generated(work, batch, sent, message)
         else:
             _take_deleted(work, batch, message.body, message.cause)
@@ -97,6 +102,7 @@ class _Batch:
     stored: dict[str, StoredEvent]
     deleted_before: dict[str, int]
     moved_items: Mapping[str, Mapping[str, BillingEventItem]]
+    corrected_on: Mapping[str, datetime.date]
     new_ids: dict[str, None] = field(default_factory=dict)
     changed_ids: dict[str, None] = field(default_factory=dict)
     deletions: dict[str, Cause] = field(default_factory=dict)
@@ -137,7 +143,36 @@ async def _load(
                 and stored[event.billing_event_id].stage not in UNRELEASED_STAGES
             },
         ),
+        corrected_on=await events.load_dates(
+            work.connection,
+            {
+                event.corrects_billing_event_id
+                for event in sent
+                if event.corrects_billing_event_id is not None
+            },
+        ),
     )
+
+
+def _currency_had_ended(work: UnitOfWork, batch: _Batch, message: Message) -> bool:
+    """Whether an event that corrects another one is refused, since its currency had ended on that one's date.
+
+    One that corrects what is not known is judged by its own date (domain.md, opening section).
+    """
+    body = message.body
+    corrects = body.corrects_billing_event_id
+    if corrects is None:
+        return False
+    original = batch.stored.get(corrects)
+    day = original.event.date if original is not None else batch.corrected_on.get(corrects, body.date)
+    try:
+        body.check_currencies_on(day)
+    except ValidationError as refused:
+        error = refused.errors()[0]
+        field, why = str(error["loc"][0]), error["msg"]
+        work.reject(message, f"not a valid {message.type}: {field} {why}", [{"field": field, "message": why}])
+        return True
+    return False
 
 
 def _take_generated(work: UnitOfWork, batch: _Batch, sent: BillingEvent, message: Message) -> None:

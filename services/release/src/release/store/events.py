@@ -21,6 +21,7 @@ from billing_events as event left join projects as project using (project_id)
 """
 _LOAD: Final = f"{_COLUMNS} where event.billing_event_id = any($1::text[])"
 _LOCK: Final = f"{_LOAD} order by event.billing_event_id for no key update of event"
+_DATES: Final = "select billing_event_id, date from billing_events where billing_event_id = any($1::text[])"
 _ITEMS: Final = "select * from billing_event_items where billing_event_id = any($1::text[])"
 
 
@@ -71,6 +72,13 @@ async def load_events(connection: Reader, billing_event_ids: Iterable[str]) -> d
     """The events with these ids and their items, by id, without locking; ids that are not known are left out."""
     rows = await connection.fetch(_LOAD, sorted(set(billing_event_ids)))
     return await _with_items(connection, rows)
+
+
+async def load_dates(connection: Reader, billing_event_ids: Iterable[str]) -> dict[str, date]:
+    """The dates of the events with these ids, by id, without locking; ids that are not known are left out."""
+    ids = sorted(set(billing_event_ids))
+    rows = await connection.fetch(_DATES, ids) if ids else []
+    return {row["billing_event_id"]: row["date"] for row in rows}
 
 
 async def _with_items(connection: Reader, rows: Sequence["asyncpg.Record"]) -> dict[str, StoredEvent]:
