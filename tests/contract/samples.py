@@ -233,6 +233,7 @@ _BILLING_EVENT: Final[Body] = {
     "missing": [],
     "waits_for": [{"kind": "timecard", "id": "T-1"}],
     "filled": {"account_id": "project", "company_id": "project", "billing_event_currency": "company"},
+    "left_out_criteria": {},
     "fields": {"any": "custom fields"},
     "items": [
         {
@@ -253,6 +254,7 @@ _BILLING_EVENT: Final[Body] = {
             "released": True,
             "invoiced": False,
             "billed": True,
+            "left_out": False,
             "adjusts_item_id": None,
             "fields": {},
         }
@@ -350,6 +352,22 @@ _RELEASE_FACTS: Final[dict[str, Body]] = {
         "document_id": "D-1",
         "invoice_number": "SIN-2026-000001",
         "invoice_date": "2026-11-20",
+        "left_out_item_ids": ["BEI-2"],
+        "part": 1,
+        "parts": 1,
+    },
+    "release.billing-event.left-out.v1": {
+        "billing_event_id": "BE-1",
+        "project_id": "P-100",
+        "document_id": "D-1",
+        "items": [
+            {"item_id": "BEI-2", "business_record_id": "T-2", "amount": "5.00", "criterion": "amount > 10"}
+        ],
+        "left_out": False,
+        "moved_to": "BE-1.2",
+        "part": 1,
+        "parts": 1,
+        "starter": _STARTER,
     },
     "release.billing-event.reverted.v1": {
         **_BILLING_EVENT_FACT,

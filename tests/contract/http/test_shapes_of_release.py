@@ -99,6 +99,7 @@ def item(currency: str) -> dict[str, Any]:
         "released": flag,
         "invoiced": flag,
         "billed": flag,
+        "left_out": flag,
         "adjusts_item_id": Optional(identifier),
     }
 

@@ -23,6 +23,7 @@ _RULES: Final = {
     "closer_to_cap_disabled": "it is over a cap, and splitting is switched off",
     "job_does_not_split": "it is over a cap, and a job does not split here",
     "too_many_items": "it is over the cap, and has too many items to be split",
+    "left_out_moved": "the event's document leaves them out, by its company's item criteria",
     "other_reasons": "other reasons stand against it already",
 }
 _DECISIONS: Final = frozenset({"released", "split", "refused"})
@@ -88,6 +89,10 @@ def explanation(
 
 def _came_from(event: Json, origin_history: Sequence[Json]) -> dict[str, Any] | None:
     for entry in origin_history:
+        if entry["what"] == "left_out_moved":
+            if entry["detail"]["decision"]["new_billing_event_id"] == event["billing_event_id"]:
+                return {**_decision(entry, ()), "billing_event_id": event["origin_id"]}
+            continue
         result = entry["detail"].get("result")
         if entry["what"] == "split" and result["new_billing_event_id"] == event["billing_event_id"]:
             decision = _decision(entry, ())

@@ -19,6 +19,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "token": "token",
     "release": "release",
     "explain": "explain",
+    "move-left-out": "move_left_out",
     "job": "job",
     "run": "run",
     "dead-letters": "dead_letters",

@@ -60,8 +60,18 @@ def billing_event_body(stored: StoredEvent) -> dict[str, Any]:
         "missing": list(stored.missing),
         "waits_for": [{"kind": source.kind, "id": source.source_id} for source in stored.waits_for],
         "filled": dict(event.filled),
+        "left_out_criteria": dict(stored.left_out),
         "fields": event.fields,
-        "items": [_item_body(item, event.currency, released, invoiced) for item in event.items],
+        "items": [
+            _item_body(
+                item,
+                event.currency,
+                released=released,
+                invoiced=invoiced,
+                left_out=item.item_id in stored.left_out,
+            )
+            for item in event.items
+        ],
     }
 
 
@@ -73,7 +83,9 @@ def is_invoiced(stored: StoredEvent) -> bool:
     }
 
 
-def _item_body(item: BillingEventItem, currency: str, released: bool, invoiced: bool) -> dict[str, Any]:
+def _item_body(
+    item: BillingEventItem, currency: str, *, released: bool, invoiced: bool, left_out: bool
+) -> dict[str, Any]:
     description = item.accounting_line_description
     return {
         "item_id": item.item_id,
@@ -91,8 +103,9 @@ def _item_body(item: BillingEventItem, currency: str, released: bool, invoiced: 
         "services_product_from": item.services_product_from,
         "budget_id": item.budget_id,
         "released": released,
-        "invoiced": invoiced,
-        "billed": released,
+        "invoiced": invoiced and not left_out,
+        "billed": released and not left_out,
+        "left_out": left_out,
         "adjusts_item_id": item.adjusts_item_id,
         "fields": item.fields,
     }

@@ -4,6 +4,7 @@ from release.api.batches import batches_router
 from release.api.billing_events import changing_router, reading_router
 from release.api.caps import caps_router
 from release.api.jobs import jobs_router
+from release.api.left_out import left_out_router
 from release.api.reconciliation import reconciliation_router
 from release.api.release import release_router
 from release.consumers import Commands, accounting_line, psa_line
@@ -40,6 +41,7 @@ def compose(settings: Settings) -> Compose:
                 changing_router(database, source, settings.release),
                 batches_router(database),
                 release_router(database, settings.release),
+                left_out_router(database, settings.release),
                 jobs_router(
                     database,
                     settings.release,

@@ -1,17 +1,19 @@
 """How the release service speaks of releases, in facts and over HTTP (contract.md sections 1 and 2)."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from release.domain.events import BillingEvent, billed_records
+from release.domain.events import BillingEvent, RecordKey
 from release.domain.explanation import Decision
 from release.domain.release import Refused, Released, Split
 from release.domain.split import Adjustment
 from release.domain.threshold import ThresholdCrossing
+from release.store.events import StoredEvent
 from shared.contracts.base import MESSAGE_IDS_MAX
 from shared.money import format_amount, format_number
 
 Starter = Mapping[str, Any]
+Value = TypeVar("Value")
 
 
 def cap_body(decision: Decision) -> dict[str, Any] | None:
@@ -98,9 +100,10 @@ def split_bodies(split: Split, *, job_id: str | None, starter: Starter | None) -
         }
 
 
-def billed_body(event: BillingEvent, *, billed: bool, starter: Starter | None) -> dict[str, Any] | None:
-    """`release.business-records.billed.v1`; None where the event bills no record."""
-    records = billed_records(event.items)
+def billed_body(
+    event: BillingEvent, records: Sequence[RecordKey], *, billed: bool, starter: Starter | None
+) -> dict[str, Any] | None:
+    """`release.business-records.billed.v1` of these records of an event's items; None where there are none."""
     if not records:
         return None
     return {
@@ -109,6 +112,57 @@ def billed_body(event: BillingEvent, *, billed: bool, starter: Starter | None) -
         "records": [{"kind": key.kind, "record_id": key.record_id, "billed": billed} for key in records],
         "starter": starter,
     }
+
+
+def invoiced_bodies(
+    stored: StoredEvent, invoice: Mapping[str, Any], starter: Starter | None
+) -> Iterator[dict[str, Any]]:
+    """`release.billing-event.invoiced.v1`: several parts where more is left out than a message's lists hold."""
+    item_ids = [item.item_id for item in stored.left_out_items]
+    for part, parts, ids in _parts(item_ids):
+        yield {
+            "billing_event_id": stored.billing_event_id,
+            "project_id": stored.event.project_id,
+            **invoice,
+            "left_out_item_ids": ids,
+            "part": part,
+            "parts": parts,
+            "starter": starter,
+        }
+
+
+def left_out_bodies(
+    stored: StoredEvent, *, left_out: bool, moved_to: str | None = None, starter: Starter | None
+) -> Iterator[dict[str, Any]]:
+    """`release.billing-event.left-out.v1` of what the event's document leaves out, or left out until now."""
+    items = [
+        {
+            "item_id": item.item_id,
+            "business_record_id": item.business_record_id,
+            "amount": format_amount(item.amount, stored.event.currency),
+            "criterion": stored.left_out[item.item_id],
+        }
+        for item in stored.left_out_items
+    ]
+    for part, parts, some in _parts(items):
+        yield {
+            "billing_event_id": stored.billing_event_id,
+            "project_id": stored.event.project_id,
+            "document_id": stored.document_id,
+            "items": some,
+            "left_out": left_out,
+            "moved_to": moved_to,
+            "part": part,
+            "parts": parts,
+            "starter": starter,
+        }
+
+
+def _parts(values: Sequence[Value]) -> Iterator[tuple[int, int, list[Value]]]:
+    """A list in parts of what a message's lists hold, each with its number and how many there are; one if empty."""
+    parts = max(1, -(-len(values) // MESSAGE_IDS_MAX))
+    for part in range(parts):
+        yield part + 1, parts, list(values[part * MESSAGE_IDS_MAX : (part + 1) * MESSAGE_IDS_MAX])
 
 
 def crossing_body(crossing: ThresholdCrossing, starter: Starter | None) -> dict[str, Any]:

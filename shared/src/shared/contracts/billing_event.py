@@ -58,6 +58,7 @@ class BillingEventItem(Reader):
     released: bool = False
     invoiced: bool = False
     billed: bool = False
+    left_out: bool = False
     adjusts_item_id: Id | None = None
     fields: CustomFields = Field(default_factory=dict)
 
@@ -72,8 +73,9 @@ class WaitedFor(Reader):
 class BillingEvent(Reader):
     """A billing event as the release service has completed it (domain.md section 1).
 
-    `released_by` is a user, `queued_by` the release job that the event waits for in stage `queued`. `conflict`: its
-    project is capped at both levels, so that nothing above 0 is released (domain.md section 3).
+    `left_out_criteria`: of the items that its document leaves out, by their ids, what they do not meet. `released_by`
+    is a user, `queued_by` the release job that the event waits for in stage `queued`. `conflict`: its project is capped
+    at both levels, so that nothing above 0 is released (domain.md section 3).
     """
 
     billing_event_id: Id
@@ -109,6 +111,7 @@ class BillingEvent(Reader):
     missing: list[Code] = Field(default_factory=list, max_length=100)
     waits_for: list[WaitedFor] = Field(default_factory=list, max_length=WAITED_FOR_MAX)
     filled: dict[Code, Code] = Field(default_factory=dict, max_length=100)
+    left_out_criteria: dict[Id, Description] = Field(default_factory=dict, max_length=ITEMS_MAX)
     fields: CustomFields = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -6,9 +6,11 @@ from pydantic import Field
 
 from shared.contracts.base import (
     ITEMS_MAX,
+    MESSAGE_IDS_MAX,
     Count,
     CurrencyCode,
     Date,
+    Description,
     Emails,
     Id,
     Instant,
@@ -71,6 +73,16 @@ class BillingEventReleased(Fact):
     cap: Cap | None = None
 
 
+class LeftOutMoved(Reader):
+    """The answer of `POST /billing-events/{id}/move-left-out`: the new event, its items, and what the cap got back."""
+
+    billing_event_id: Id
+    new_billing_event_id: Id
+    moved_item_ids: list[Id] = Field(max_length=ITEMS_MAX)
+    amount: TotalAmount
+    currency: CurrencyCode
+
+
 class Adjustment(Reader):
     """A generated adjustment of an item's overage: its id, amount, budget, and the event it stands in."""
 
@@ -129,12 +141,34 @@ class BillingEventDeleted(BillingEventFact):
     version: Version | None = None
 
 
-class BillingEventInvoiced(BillingEventFact):
-    """`release.billing-event.invoiced.v1`: a validated document was written back."""
+class BillingEventInvoiced(BillingEventFact, PartedFact):
+    """`release.billing-event.invoiced.v1`: a validated document was written back, which leaves out these items."""
 
     document_id: Id
     invoice_number: Name
     invoice_date: Date
+    left_out_item_ids: FactIds = Field(default_factory=list)
+
+
+class LeftOutItem(Reader):
+    """An item that a document leaves out, and the company's item criterion that it does not meet."""
+
+    item_id: Id
+    amount: Amount
+    business_record_id: Id | None = None
+    criterion: Description = ""
+
+
+class BillingEventLeftOut(BillingEventFact, PartedFact):
+    """`release.billing-event.left-out.v1`: items are left out of their event's document (documents.md section 3.5).
+
+    `left_out` false: no longer, since the document was taken back or the items were moved (`moved_to`).
+    """
+
+    document_id: Id
+    items: list[LeftOutItem] = Field(max_length=MESSAGE_IDS_MAX)
+    left_out: bool
+    moved_to: Id | None = None
 
 
 class BillingEventReverted(BillingEventFact):

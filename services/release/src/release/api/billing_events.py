@@ -88,9 +88,13 @@ def reading_router(database: Database) -> APIRouter:
         account_id: Annotated[Id | None, Query()] = None,
         currency: Annotated[CurrencyCode | None, Query()] = None,
         batch_id: Annotated[Id | None, Query()] = None,
+        left_out: Annotated[
+            bool | None,
+            Query(description="whether its document leaves out items that are still to be billed"),
+        ] = None,
     ) -> dict[str, Any]:
         """Billing events in the order of their ids, without their items."""
-        wanted = EventFilter(_stages(stage), project_id, account_id, currency, batch_id)
+        wanted = EventFilter(_stages(stage), project_id, account_id, currency, batch_id, left_out)
         after = page.after[0] if page.after is not None else None
         ids = await list_event_ids(database.pool, wanted, after=_text(after), rows_max=page.limit + 1)
         shown, next_cursor = page.cut(ids, lambda billing_event_id: (billing_event_id,))

@@ -67,7 +67,9 @@ def release_router(database: Database, settings: ReleaseSettings) -> APIRouter:
             if isinstance(outcome, Job):
                 return Answer(202, {"job_id": outcome.job_id, "status": outcome.status.value})
             if isinstance(outcome, Refused):
-                return _refused(request, billing_event_id, outcome.reasons, preview=preview_body(outcome))
+                return refused_answer(
+                    request, billing_event_id, outcome.reasons, preview=preview_body(outcome)
+                )
             return Answer(200, result_body(outcome))
 
         return await answer_once(database, request, principal, action)
@@ -107,7 +109,7 @@ def release_router(database: Database, settings: ReleaseSettings) -> APIRouter:
                 return Answer(202, _plan_body(billing_event_id, plan))
             if plan[0].code == "not_found":
                 raise event_not_found(billing_event_id)
-            return _refused(request, billing_event_id, plan)
+            return refused_answer(request, billing_event_id, plan)
 
         return await answer_once(database, request, principal, action)
 
@@ -124,7 +126,7 @@ def _ask_of(billing_event_id: str, principal: Principal, on_cap: OnCap) -> Ask:
     )
 
 
-def _refused(
+def refused_answer(
     request: Request,
     billing_event_id: str,
     reasons: tuple[Reason, ...],

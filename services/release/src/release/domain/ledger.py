@@ -1,12 +1,13 @@
 """The cap ledger: entries per project and per touched budget, capped or not (domain.md sections 2 and 3)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from release.domain.cap_state import ProjectCap
 from release.domain.division import amount_by_budget
-from release.domain.events import BillingEvent
+from release.domain.events import BillingEvent, BillingEventItem
+from shared.money import exact_sum
 
 
 @dataclass(slots=True)
@@ -42,6 +43,12 @@ def book_revert(event: BillingEvent, cap: ProjectCap) -> Booking:
     """The entries that give back what a released event took (domain.md section 2, Revert)."""
     given_back = {budget_id: -amount for budget_id, amount in amount_by_budget(event.items).items()}
     return _book(event, cap, -event.summary_amount, given_back)
+
+
+def book_move(event: BillingEvent, items: Sequence[BillingEventItem], cap: ProjectCap) -> Booking:
+    """The entries that give back what a released event took for these items, which leave it (documents.md 3.5)."""
+    given_back = {budget_id: -amount for budget_id, amount in amount_by_budget(items).items()}
+    return _book(event, cap, -exact_sum(item.amount for item in items), given_back)
 
 
 def _book(event: BillingEvent, cap: ProjectCap, amount: Decimal, by_budget: Mapping[str, Decimal]) -> Booking:

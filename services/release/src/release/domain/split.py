@@ -1,6 +1,6 @@
 """Splitting an event: what stays and is released, the one new event, and the adjustment pairs (domain.md section 3)."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -58,23 +58,31 @@ def split_event(event: BillingEvent, division: Division, taken_ids: Container[st
         stage=Stage.RELEASED,
         queued_by=None,
     )
-    new_event = replace(
-        event,
-        billing_event_id=new_id,
-        version=1,
-        items=(*division.moved, *(in_new for _, in_new in pairs)),
-        stage=Stage.AWAITING_RELEASE,
-        queued_by=None,
-        origin_id=event.billing_event_id,
-        root_id=event.lineage_root_id,
-        made_by_cap=True,
-    )
+    moved = (*division.moved, *(in_new for _, in_new in pairs))
+    new_event = event_made_of(event, new_id, moved, made_by_cap=True)
     adjustments = tuple(
         Adjustment(half.item_id, half.amount, half.budget_id, holder.billing_event_id, overage.item.item_id)
         for overage, pair in zip(division.overages, pairs, strict=True)
         for half, holder in zip(pair, (origin, new_event), strict=True)
     )
     return SplitEvents(origin, new_event, adjustments)
+
+
+def event_made_of(
+    event: BillingEvent, new_id: str, items: Sequence[BillingEventItem], *, made_by_cap: bool
+) -> BillingEvent:
+    """The new event of items that leave their event: it awaits release, and is linked to its origin and root."""
+    return replace(
+        event,
+        billing_event_id=new_id,
+        version=1,
+        items=tuple(items),
+        stage=Stage.AWAITING_RELEASE,
+        queued_by=None,
+        origin_id=event.billing_event_id,
+        root_id=event.lineage_root_id,
+        made_by_cap=made_by_cap,
+    )
 
 
 def _adjustment_pair(

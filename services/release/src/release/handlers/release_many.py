@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from release.domain.completion import missing_fields
-from release.domain.events import BillingEventItem
+from release.domain.events import BillingEventItem, billed_records
 from release.domain.explanation import decision_document
 from release.domain.reasons import not_found
 from release.domain.release import Outcome, Refused, Released, Split, decide_release
@@ -160,7 +160,7 @@ def _note_released(writing: _Writing, ask: Ask, outcome: Released | Split) -> No
         starter=starter,
     )
     work.publish("release.billing-event.released.v1", project_id, body, cause)
-    if billed := billed_body(event, billed=True, starter=starter):
+    if billed := billed_body(event, billed_records(event.items), billed=True, starter=starter):
         work.publish("release.business-records.billed.v1", project_id, billed, cause)
     if isinstance(outcome, Split):
         _note_new_event(writing, ask, outcome, stored)

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from release.domain.cap_state import ProjectCap
+from release.domain.events import billed_records
 from release.domain.ledger import book_revert
 from release.domain.reasons import Reason
 from release.domain.stages import UNRELEASED_STAGES, Stage
 from release.facts import reason_bodies
 from release.handlers.arrival import deleted_event
 from release.handlers.publishing import publish_billing_event, publish_deleted, publish_refused
-from release.release_facts import billed_body
+from release.release_facts import billed_body, invoiced_bodies, left_out_bodies
 from release.store import caps, event_changes, history, ledger
 from release.store.cap_reservations import end_reservations
 from release.store.events import StoredEvent, lock_events
@@ -132,6 +133,7 @@ def _invoice(batch: _Batch, document: WrittenBack, cause: Cause) -> None:
             document_id=document.document_id,
             invoice_number=document.number,
             invoice_date=document.date,
+            left_out=_left_out(stored, document),
         )
         if stored.stage is Stage.RELEASED:
             written = replace(written, event=replace(stored.event, stage=Stage.INVOICED))
@@ -146,10 +148,38 @@ def _invoice(batch: _Batch, document: WrittenBack, cause: Cause) -> None:
         }
         batch.change(written, "invoiced", cause, starter, **invoice)
         project_id = stored.event.project_id
-        head = {"billing_event_id": billing_event_id, "project_id": project_id, "starter": starter}
-        batch.work.publish("release.billing-event.invoiced.v1", project_id, head | invoice, cause)
-        if billed := billed_body(stored.event, billed=True, starter=starter):
-            batch.work.publish("release.business-records.billed.v1", project_id, billed | invoice, cause)
+        for body in invoiced_bodies(written, invoice, starter):
+            batch.work.publish("release.billing-event.invoiced.v1", project_id, body, cause)
+        billed = billed_records(written.billed_items)
+        if marked := billed_body(stored.event, billed, billed=True, starter=starter):
+            batch.work.publish("release.business-records.billed.v1", project_id, marked | invoice, cause)
+        if written.left_out:
+            _leave_out(batch, written, cause, starter)
+
+
+def _left_out(stored: StoredEvent, document: WrittenBack) -> dict[str, str]:
+    """What the document leaves out of the event, of the items that it has."""
+    told = document.left_out_of(stored.billing_event_id)
+    return {item.item_id: told[item.item_id] for item in stored.event.items if item.item_id in told}
+
+
+def _leave_out(batch: _Batch, written: StoredEvent, cause: Cause, starter: Any) -> None:
+    """Tell what the event's document leaves out: released and on the cap, but neither invoiced nor billed."""
+    event = written.event
+    still_billed = set(billed_records(written.billed_items))
+    freed = [key for key in billed_records(written.left_out_items) if key not in still_billed]
+    if marked := billed_body(event, freed, billed=False, starter=starter):
+        batch.work.publish("release.business-records.billed.v1", event.project_id, marked, cause)
+    for body in left_out_bodies(written, left_out=True, starter=starter):
+        batch.work.publish("release.billing-event.left-out.v1", event.project_id, body, cause)
+    batch.note(
+        written.billing_event_id,
+        "left_out",
+        cause,
+        starter,
+        document_id=written.document_id,
+        criteria=dict(written.left_out),
+    )
 
 
 def _close(batch: _Batch, unclaimed: BillingEventsUnclaimed, cause: Cause) -> None:
@@ -191,7 +221,12 @@ def _revert(batch: _Batch, withdrawn: BillingEventWithdrawn, cause: Cause) -> No
     }
     decision = {"rule": "reverted", **outcome}
     batch.ledger += [LedgerRow(entry, "revert", decision) for entry in booking.entries]
-    reverted = replace(stored, event=replace(event, stage=Stage.REVERTED), stage_before_revert=None)
+    if stored.left_out:
+        for body in left_out_bodies(stored, left_out=False, starter=starter):
+            batch.work.publish("release.billing-event.left-out.v1", event.project_id, body, cause)
+    reverted = replace(
+        stored, event=replace(event, stage=Stage.REVERTED), stage_before_revert=None, left_out={}
+    )
     batch.change(reverted, "reverted", cause, starter, **outcome)
     body = {
         "billing_event_id": event.billing_event_id,
@@ -201,8 +236,9 @@ def _revert(batch: _Batch, withdrawn: BillingEventWithdrawn, cause: Cause) -> No
         "starter": starter,
     }
     batch.work.publish("release.billing-event.reverted.v1", event.project_id, body, cause)
-    if billed := billed_body(event, billed=False, starter=starter):
-        batch.work.publish("release.business-records.billed.v1", event.project_id, billed, cause)
+    freed = billed_records(stored.billed_items)
+    if marked := billed_body(event, freed, billed=False, starter=starter):
+        batch.work.publish("release.business-records.billed.v1", event.project_id, marked, cause)
     for deletion in batch.deletions.get(event.billing_event_id, ()):
         made = batch.stored[deletion.billing_event_id]
         if made.stage in UNRELEASED_STAGES:

@@ -48,6 +48,7 @@ _STAGE: Final = (
     ("document_id", "text"),
     ("invoice_number", "text"),
     ("invoice_date", "date"),
+    ("left_out", "jsonb"),
     ("summary_amount", "numeric"),
     ("item_count", "integer"),
 )
@@ -165,6 +166,7 @@ def _stage_row(stored: StoredEvent) -> tuple[Any, ...]:
         stored.document_id,
         stored.invoice_number,
         stored.invoice_date,
+        stored.left_out or None,
         event.summary_amount,
         len(event.items),
     )
@@ -227,7 +229,8 @@ async def update_completion(connection: Connection, events: Sequence[StoredEvent
 
 
 async def save_stages(connection: Connection, events: Sequence[StoredEvent]) -> None:
-    """Write the stage of locked events, who released them, their document, and the sum and number of their items.
+    """Write the stage of locked events, who released them, their document, what it leaves out, and the sum and number
+    of their items.
 
     Items themselves are not written: a split moves them by `delete_items` and `insert_items`.
     """

@@ -17,7 +17,8 @@ where ($1::text is null or billing_event_id > $1)
   and ($4::text is null or account_id = $4)
   and ($5::text is null or currency = $5)
   and ($6::text is null or batch_id = $6)
-order by billing_event_id limit $7
+  and ($7::boolean is null or (left_out is not null) = $7)
+order by billing_event_id limit $8
 """
 _BATCH_IDS: Final = """
 select batch_id from billing_events
@@ -41,6 +42,7 @@ class EventFilter:
     account_id: str | None = None
     currency: str | None = None
     batch_id: str | None = None
+    left_out: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ async def list_event_ids(
         wanted.account_id,
         wanted.currency,
         wanted.batch_id,
+        wanted.left_out,
         rows_max,
     )
     return [row["billing_event_id"] for row in rows]

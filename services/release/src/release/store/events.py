@@ -1,7 +1,7 @@
 """Billing events as they are stored: read and locked."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -29,9 +29,10 @@ _ITEMS: Final = "select * from billing_event_items where billing_event_id = any(
 class StoredEvent:
     """A billing event with all that is stored beside what the domain decides on.
 
-    `missing` and `waits_for` are of the last completion. `released_by` is a user's id, `starter` the one of the release
-    (`user_id`, `email`). `stage_before_revert` is where a refused revert goes back to. `engagement` and `conflict`
-    (capped at both levels) are the project's, as of the reading.
+    `left_out` are the items that the event's document leaves out, by id, each with the item criterion that it does not
+    meet (documents.md section 3.5). `missing` and `waits_for` are of the last completion. `released_by` is a user's id,
+    `starter` the one of the release (`user_id`, `email`). `stage_before_revert` is where a refused revert goes back to.
+    `engagement` and `conflict` (capped at both levels) are the project's, as of the reading.
     """
 
     event: BillingEvent
@@ -45,6 +46,7 @@ class StoredEvent:
     document_id: str | None = None
     invoice_number: str | None = None
     invoice_date: date | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
     engagement: str | None = None
     conflict: bool = False
 
@@ -52,6 +54,18 @@ class StoredEvent:
     def billing_event_id(self) -> str:
         """The event's id."""
         return self.event.billing_event_id
+
+    @property
+    def left_out_items(self) -> list[BillingEventItem]:
+        """The items that the event's document leaves out, in the event's order."""
+        return [item for item in self.event.items if item.item_id in self.left_out]
+
+    @property
+    def billed_items(self) -> Sequence[BillingEventItem]:
+        """All other items: what is billed of the event once it is released, left-out items counting nowhere."""
+        if not self.left_out:
+            return self.event.items
+        return [item for item in self.event.items if item.item_id not in self.left_out]
 
     @property
     def stage(self) -> Stage:
@@ -151,6 +165,7 @@ def _event_of(row: "asyncpg.Record", items: Sequence[BillingEventItem]) -> Store
         document_id=row["document_id"],
         invoice_number=row["invoice_number"],
         invoice_date=row["invoice_date"],
+        left_out=row["left_out"] or {},
         engagement=row["engagement"],
         conflict=row["conflict"],
     )

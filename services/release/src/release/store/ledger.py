@@ -29,10 +29,13 @@ order by entry_id limit $4
 
 @dataclass(slots=True)
 class LedgerRow:
-    """A line of the ledger: the entry, the act that made it, and the decision behind it as a JSON object."""
+    """A line of the ledger: the entry, the act that made it, and the decision behind it as a JSON object.
+
+    `move`: items that the event's document leaves out have left it.
+    """
 
     entry: LedgerEntry
-    act: Literal["release", "revert"]
+    act: Literal["release", "move", "revert"]
     decision: Mapping[str, Any]
 
 

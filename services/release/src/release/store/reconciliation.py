@@ -65,8 +65,10 @@ full join (
 ) as ledger using (billing_event_id)
 where case
   when event.stage in {_RELEASED_STAGES}
-    then ledger.acts is distinct from 'release' or ledger.amount is distinct from event.summary_amount
-  when event.stage = 'reverted' then ledger.acts is distinct from 'release, revert' or ledger.amount <> 0
+    then coalesce(ledger.acts, '') not in ('release', 'release, move')
+      or ledger.amount is distinct from event.summary_amount
+  when event.stage = 'reverted' then coalesce(ledger.acts, '') not in ('release, revert', 'release, move, revert')
+    or ledger.amount <> 0
   else ledger.acts is not null
 end
 order by billing_event_id limit $1
