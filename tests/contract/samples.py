@@ -301,6 +301,15 @@ _JOB: Final[Body] = {
     "starter": _STARTER,
 }
 
+_WORK_PENDING: Final[Body] = {
+    "kind": "process_run",
+    "id": "PR-1",
+    "reason": "The document could not be made: a mistake of ours, see the log",
+    "since": "2026-11-26T10:00:00Z",
+    "starter": None,
+}
+_WORK_RECOVERED: Final[Body] = {name: value for name, value in _WORK_PENDING.items() if name != "reason"}
+
 _RECONCILIATION: Final[Body] = {
     "reconciliation_id": "RC-1",
     "time": "2026-11-30T10:00:00Z",
@@ -401,6 +410,8 @@ _RELEASE_FACTS: Final[dict[str, Body]] = {
         "starter": None,
     },
     "release.reconciliation.difference-found.v1": _RECONCILIATION,
+    "release.work.pending.v1": _WORK_PENDING,
+    "release.work.recovered.v1": _WORK_RECOVERED,
     "release.job.started.v1": {**_JOB, "status": "running"},
     "release.job.progressed.v1": {**_JOB, "status": "running"},
     "release.job.completed.v1": _JOB,
@@ -473,6 +484,7 @@ _PROCESS_RUN: Final[Body] = {
     "not_passed": 1,
     "already_done": 0,
     "warnings": 0,
+    "pending": 0,
     "at_once": False,
     "totals": {"GBP": {"invoices": "100.00", "credit_notes": "0.00"}},
     "left_out": {},
@@ -554,6 +566,8 @@ _ACCOUNTING_FACTS: Final[dict[str, Body]] = {
         "starter": _STARTER,
     },
     "accounting.reconciliation.difference-found.v1": _RECONCILIATION,
+    "accounting.work.pending.v1": _WORK_PENDING,
+    "accounting.work.recovered.v1": _WORK_RECOVERED,
     "accounting.process-run.started.v1": {**_PROCESS_RUN, "status": "in_progress"},
     "accounting.process-run.progressed.v1": {**_PROCESS_RUN, "status": "in_progress"},
     "accounting.process-run.completed.v1": _PROCESS_RUN,
@@ -609,6 +623,8 @@ _RUN_AND_NOTIFIER_FACTS: Final[dict[str, Body]] = {
         "totals": {"GBP": "1000.00"},
         "reasons": [],
     },
+    "billing-runs.work.pending.v1": _WORK_PENDING,
+    "billing-runs.work.recovered.v1": _WORK_RECOVERED,
     "billing-runs.run.refused.v1": {
         "run_id": "R-1",
         "action": "process",

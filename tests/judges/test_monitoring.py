@@ -28,6 +28,7 @@ async def exposed() -> dict[str, set[str]]:
     metrics.count_documents("sales_invoice", "validated")
     metrics.count_mails("sent")
     metrics.set_book_differences("numbers", 0)
+    metrics.set_pending_work("process_run", 0)
     issuer = Issuer()
     issuer.add_key("one")
     async with client_of(sample_application(issuer), issuer.token()) as client:

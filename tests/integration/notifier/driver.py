@@ -27,6 +27,7 @@ PROCESS_RUN = "accounting.process-run.completed.v1"
 RUN_STATUS = "billing-runs.run.status-changed.v1"
 STEP_FAILED = "billing-runs.run.step-failed.v1"
 RECONCILIATION = "release.reconciliation.difference-found.v1"
+WORK_PENDING = "accounting.work.pending.v1"
 
 STEPS_MAX = 500
 

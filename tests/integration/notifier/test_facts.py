@@ -14,6 +14,7 @@ from integration.notifier.driver import (
     RUN_STATUS,
     STEP_FAILED,
     THRESHOLD,
+    WORK_PENDING,
     NotifierDriver,
     fact,
     settings_of,
@@ -52,6 +53,7 @@ OPERATOR = "mail:ops@example.com"
         (THRESHOLD, {"alert_recipient": "U1@Example.com"}, [USER], [MAIL]),
         (CONFLICT, {}, [OPERATOR], ["ops@example.com"]),
         (RECONCILIATION, {}, [OPERATOR], ["ops@example.com"]),
+        (WORK_PENDING, {}, [OPERATOR], ["ops@example.com"]),
         (RUN_STATUS, {}, [USER], [MAIL]),
         (RUN_STATUS, {"status": "rejected"}, [USER], [MAIL]),
         (RUN_STATUS, {"status": "validated"}, [USER], [MAIL]),
@@ -168,6 +170,38 @@ async def test_what_is_told_of_a_process_run(notifier: NotifierDriver) -> None:
     }
 
 
+async def test_a_process_run_is_told_of_again_when_none_of_its_events_is_pending_any_more(
+    notifier: NotifierDriver,
+) -> None:
+    ended = [
+        fact(PROCESS_RUN, pending=3, additional_recipients=[]),
+        fact(PROCESS_RUN, additional_recipients=[]),
+    ]
+    await notifier.take(*ended, *ended)
+    titles = sorted(alert["notice"]["title"] for alert in await notifier.alerts())
+    assert titles == [
+        "Process run: 1 invoice, 0 credit notes, 1 not passed",
+        "Process run: 1 invoice, 0 credit notes, 1 not passed, 3 pending",
+    ]
+    assert (await notifier.told())[1] == [MAIL, MAIL]
+
+
+async def test_operators_are_told_once_an_hour_of_a_kind_of_work_that_is_pending(
+    notifier: NotifierDriver,
+) -> None:
+    times = ["10:00", "10:40", "11:05"]
+    await notifier.take(
+        *(fact(WORK_PENDING, id=f"PR-{time}", since=f"2026-11-26T{time}:00Z") for time in times),
+        fact(WORK_PENDING, kind="withdrawal"),
+    )
+    titles = sorted(alert["notice"]["title"] for alert in await notifier.alerts())
+    assert titles == [
+        "Work of accounting-connector is pending: process run PR-10:00",
+        "Work of accounting-connector is pending: process run PR-11:05",
+        "Work of accounting-connector is pending: withdrawal PR-1",
+    ]
+
+
 async def test_what_is_told_of_a_threshold(notifier: NotifierDriver) -> None:
     await notifier.take(fact(THRESHOLD, currency="JPY", bookings="10000", released="8000"))
     notice = (await notifier.alerts())[0]["notice"]
@@ -209,6 +243,9 @@ def test_it_reads_the_facts_of_three_services_and_only_what_somebody_is_told_of(
         RECONCILIATION,
         "accounting.reconciliation.difference-found.v1",
         PROCESS_RUN,
+        "release.work.pending.v1",
+        WORK_PENDING,
+        "billing-runs.work.pending.v1",
         RUN_STATUS,
         STEP_FAILED,
     }

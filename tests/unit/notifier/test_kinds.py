@@ -46,6 +46,10 @@ MAIL, IN_APP = Channel.MAIL, Channel.IN_APP
         ("billing-runs.run.step-completed.v1", {}, None),
         ("release.reconciliation.difference-found.v1", {}, Kind.RECONCILIATION_DIFFERENCE),
         ("accounting.reconciliation.difference-found.v1", {}, Kind.RECONCILIATION_DIFFERENCE),
+        ("release.work.pending.v1", {}, Kind.WORK_PENDING),
+        ("accounting.work.pending.v1", {}, Kind.WORK_PENDING),
+        ("billing-runs.work.pending.v1", {}, Kind.WORK_PENDING),
+        ("accounting.work.recovered.v1", {}, None),
         ("release.job.progressed.v1", {"status": "running"}, None),
         ("release.billing-event.released.v1", {}, None),
     ],
@@ -72,6 +76,7 @@ TOLD = {
     Kind.BILLING_RUN_STEP_FAILED: TO_STARTER,
     Kind.DEAD_LETTERS: TO_OPERATORS,
     Kind.RECONCILIATION_DIFFERENCE: TO_OPERATORS,
+    Kind.WORK_PENDING: TO_OPERATORS,
 }
 
 

@@ -63,6 +63,13 @@ def test_a_process_run_that_left_items_out_says_how_many_and_what_they_come_to()
     assert (notice.totals["GBP"]["left_out"], notice.totals["JPY"]["left_out"]) == ("20.00", "500")
 
 
+def test_what_is_pending_is_said_to_be_tried_again() -> None:
+    notice = process_run_notice(fact(RUN, not_passed=0, pending=2, first_reasons=[]))
+    assert notice.title.endswith("0 not passed, 2 pending")
+    assert "2 billing events that could not be passed by a fault of ours" in notice.text
+    assert notice.counts["pending"] == 2
+
+
 def test_a_process_runs_notice_has_its_counts_its_totals_by_currency_and_its_page() -> None:
     run = fact(RUN, invoices=2, credit_notes=1, not_passed=3, already_done=4, process_run_id="PR-9")
     notice = process_run_notice(run)

@@ -107,7 +107,8 @@ class ProcessRunFact(Fact):
     """`accounting.process-run.started.v1`, `.progressed.v1`, `.completed.v1`: a process run's figures so far.
 
     `warnings`: events that were passed, with what to look at; `left_out` by currency. `at_once`: a
-    single event was passed at once, which is told without a mail (domain.md section 4).
+    single event was passed at once, which is told without a mail (domain.md section 4). `pending`: so many
+    events failed by our own fault and are tried again; once there are none left, the end is told once more.
     """
 
     process_run_id: Id
@@ -121,6 +122,7 @@ class ProcessRunFact(Fact):
     not_passed: Count = 0
     already_done: Count = 0
     warnings: Count = 0
+    pending: Count = 0
     at_once: bool = False
     totals: dict[CurrencyCode, ProcessRunTotals] = Field(default_factory=dict, max_length=CURRENCIES_MAX)
     left_out: dict[CurrencyCode, ProcessRunLeftOut] = Field(default_factory=dict, max_length=CURRENCIES_MAX)

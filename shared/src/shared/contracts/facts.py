@@ -53,6 +53,27 @@ class ReconciliationDifferenceFound(Fact):
     checks: list[ReconciliationCheck] = Field(min_length=1, max_length=FIRST_MAX)
 
 
+class WorkPending(Fact):
+    """`<service>.work.pending.v1`: something failed by our own fault; it is tried again until it succeeds or is ended.
+
+    `kind` and `id` say what (`process_run` PR-1), `reason` in words why, `since` when it first failed. Told once for
+    each, when it begins to be pending (domain.md section 4, "Process run").
+    """
+
+    kind: Code
+    id: Id
+    reason: Description
+    since: Instant
+
+
+class WorkRecovered(Fact):
+    """`<service>.work.recovered.v1`: nothing of what was told as pending is so any more: done, refused, or given up."""
+
+    kind: Code
+    id: Id
+    since: Instant
+
+
 class BillingEventReasons(Reader):
     """A billing event that was not taken, and why."""
 

@@ -91,6 +91,10 @@ BOOK_DIFFERENCES: Final = _METER.create_gauge(
     "sluice_book_differences",
     description="Differences that the last look at the books has found, by check.",
 )
+PENDING_WORK: Final = _METER.create_gauge(
+    "sluice_pending_work",
+    description="How many things failed by our own fault and are being tried again, by kind.",
+)
 MAILS: Final = _METER.create_counter("sluice_mails", description="Mails, by outcome (sent, failed, retried).")
 
 
@@ -173,6 +177,11 @@ def count_documents(kind: str, status: str, count: int = 1) -> None:
 def set_book_differences(check: str, count: int) -> None:
     """How many differences a check of the books has found."""
     BOOK_DIFFERENCES.set(count, {"check": check})
+
+
+def set_pending_work(kind: str, count: int) -> None:
+    """How many things of a kind failed by our own fault and are being tried again."""
+    PENDING_WORK.set(count, {"kind": kind})
 
 
 def count_mails(outcome: str, count: int = 1) -> None:

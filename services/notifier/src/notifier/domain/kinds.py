@@ -21,6 +21,7 @@ class Kind(StrEnum):
     BILLING_RUN_STEP_FAILED = "billing_run_step_failed"
     DEAD_LETTERS = "dead_letters"
     RECONCILIATION_DIFFERENCE = "reconciliation_difference"
+    WORK_PENDING = "work_pending"
 
 
 class Channel(StrEnum):
@@ -94,6 +95,7 @@ AUDIENCES: Final[Mapping[Kind, Audience]] = {
     Kind.BILLING_RUN_STEP_FAILED: _to_starter(MailWhen.ALWAYS),
     Kind.DEAD_LETTERS: _TO_OPERATORS,
     Kind.RECONCILIATION_DIFFERENCE: _TO_OPERATORS,
+    Kind.WORK_PENDING: _TO_OPERATORS,
 }
 """The specified table: for each kind when it is mailed, to whom, and who is told in the application."""
 
@@ -102,6 +104,9 @@ _KIND_BY_FACT: Final[Mapping[str, Kind]] = {
     "release.cap.configuration-conflict.v1": Kind.CAP_CONFIGURATION_CONFLICT,
     "release.reconciliation.difference-found.v1": Kind.RECONCILIATION_DIFFERENCE,
     "accounting.reconciliation.difference-found.v1": Kind.RECONCILIATION_DIFFERENCE,
+    "release.work.pending.v1": Kind.WORK_PENDING,
+    "accounting.work.pending.v1": Kind.WORK_PENDING,
+    "billing-runs.work.pending.v1": Kind.WORK_PENDING,
     "billing-runs.run.step-failed.v1": Kind.BILLING_RUN_STEP_FAILED,
 }
 

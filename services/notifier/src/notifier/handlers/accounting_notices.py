@@ -12,6 +12,7 @@ def process_run_notice(run: ProcessRunFact) -> Notice:
             counted(run.invoices, "invoice", "invoices"),
             counted(run.credit_notes, "credit note", "credit notes"),
             f"{run.not_passed} not passed",
+            *((f"{run.pending} pending",) if run.pending else ()),
         )
     )
     what = "Passed to accounting" if run.at_once else "Process run"
@@ -24,6 +25,11 @@ def process_run_notice(run: ProcessRunFact) -> Notice:
     if run.status == "failed":
         title = f"{what}: could not be worked to its end ({figures})"
         text = f"{named} was given up before all of its billing events were worked on."
+    elif run.pending:
+        text = (
+            f"{named} has ended but for {counted(run.pending, 'billing event', 'billing events')} that could not be "
+            "passed by a fault of ours. They are tried again by themselves; you will be told when none is left."
+        )
     elif run.not_passed:
         text = f"{named} has ended. Some billing events could not be passed; its log says why."
     elif not (run.invoices or run.credit_notes or run.already_done):
@@ -47,6 +53,8 @@ def process_run_notice(run: ProcessRunFact) -> Notice:
         counts["warnings"] = run.warnings
     if left_out:
         counts["items_left_out"] = left_out
+    if run.pending:
+        counts["pending"] = run.pending
     totals = {
         currency: {"invoices": total.invoices, "credit_notes": total.credit_notes}
         for currency, total in run.totals.items()

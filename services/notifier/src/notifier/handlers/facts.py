@@ -12,7 +12,7 @@ from notifier.domain.notifications import Addressee, Notification, Person
 from notifier.domain.recipients import recipients_of, valid_address
 from notifier.handlers.accounting_notices import process_run_notice
 from notifier.handlers.billing_run_notices import status_notice, step_failed_notice
-from notifier.handlers.operator_notices import reconciliation_notice
+from notifier.handlers.operator_notices import reconciliation_notice, work_pending_notice
 from notifier.handlers.release_notices import conflict_notice, job_notice, threshold_notice
 from notifier.handlers.telling import Audiences, tell_people
 from notifier.store.notifications import Caused
@@ -33,6 +33,12 @@ def _status_cause(message: Message) -> str:
     return f"{cause}/review" if both_reviewed else f"{cause}/{message.id}"
 
 
+def _process_run_cause(message: Message) -> str:
+    """A run that has ended with pending events is told of once more, when none is left (domain.md section 4)."""
+    run = message.body
+    return f"process-run/{run.process_run_id}/ended{'/pending' if run.pending else ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class _Telling:
     """What a type of fact is told once for, and how. The cause is what the fact tells of, not the message: a fact
@@ -50,6 +56,14 @@ def _reconciliation(service: str) -> _Telling:
     )
 
 
+def _work_pending(service: str) -> _Telling:
+    """Of each kind once an hour: a fault that everything meets fails a thousand things at once."""
+    return _Telling(
+        cause=lambda message: f"work-pending/{service}/{message.body.kind}/{message.body.since:%Y-%m-%dT%H}",
+        notice=lambda body: work_pending_notice(service, body),
+    )
+
+
 _TELLINGS: Final = {
     "release.job.completed.v1": _Telling(
         cause=lambda message: f"release-job/{message.body.job_id}/ended", notice=job_notice
@@ -63,9 +77,10 @@ _TELLINGS: Final = {
     ),
     "release.reconciliation.difference-found.v1": _reconciliation("release"),
     "accounting.reconciliation.difference-found.v1": _reconciliation("accounting-connector"),
-    "accounting.process-run.completed.v1": _Telling(
-        cause=lambda message: f"process-run/{message.body.process_run_id}/ended", notice=process_run_notice
-    ),
+    "accounting.process-run.completed.v1": _Telling(cause=_process_run_cause, notice=process_run_notice),
+    "release.work.pending.v1": _work_pending("release"),
+    "accounting.work.pending.v1": _work_pending("accounting-connector"),
+    "billing-runs.work.pending.v1": _work_pending("billing-runs"),
     "billing-runs.run.status-changed.v1": _Telling(cause=_status_cause, notice=status_notice),
     "billing-runs.run.step-failed.v1": _Telling(
         cause=lambda message: f"billing-run/{message.body.run_id}/step-failed/{message.body.execution_id}",

@@ -2,7 +2,7 @@
 
 from notifier.domain.dead_letter_digest import DeadLetterDigest
 from notifier.domain.notices import Notice, counted, first_reasons, one_line, words_of
-from shared.contracts.facts import ReconciliationDifferenceFound
+from shared.contracts.facts import ReconciliationDifferenceFound, WorkPending
 
 _ALERTS_PATH = "/pages/alerts"
 
@@ -36,4 +36,16 @@ def reconciliation_notice(service: str, found: ReconciliationDifferenceFound) ->
         {"checks": len(found.checks), "not_balanced": len(failed)},
         reasons,
         more,
+    )
+
+
+def work_pending_notice(service: str, work: WorkPending) -> Notice:
+    """Work that failed by our own fault, the first of its kind within an hour."""
+    return Notice(
+        one_line(f"Work of {service} is pending: {words_of(work.kind)} {work.id}"),
+        f"The service {service} could not do this by a fault of ours, and perhaps more of its kind. Nothing is lost: "
+        "it is tried again, at the latest each hour, until it succeeds or somebody ends it. The log of the service "
+        "names the error.",
+        _ALERTS_PATH,
+        reasons=(one_line(work.reason),),
     )
