@@ -17,13 +17,13 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 def cloud_event_headers(
-    message_type: str, message_id: str, **extensions: str
+    message_type: str, message_id: str, *, source: str = "tests", **extensions: str
 ) -> list[tuple[str, bytes | None]]:
     """The headers of a CloudEvent in binary mode."""
     headers: list[tuple[str, bytes | None]] = [
         ("ce_specversion", b"1.0"),
         ("ce_id", message_id.encode()),
-        ("ce_source", b"tests"),
+        ("ce_source", source.encode()),
         ("ce_type", message_type.encode()),
         ("content-type", b"application/json"),
     ]
@@ -62,11 +62,12 @@ def message_record(
     message_id: str | None = None,
     partition: int = 0,
     offset: int | None = None,
+    source: str = "tests",
     **extensions: str,
 ) -> "ConsumerRecord[bytes, bytes]":
     """A valid message of the catalogue, on its topic, keyed as the contract says."""
     entry = CATALOGUE[message_type]
     key = str(body.get(entry.key_field, "key")).encode()
-    headers = cloud_event_headers(message_type, message_id or new_id(), **extensions)
+    headers = cloud_event_headers(message_type, message_id or new_id(), source=source, **extensions)
     value = json.dumps(body).encode()
     return raw_record(entry.topic, value, headers, key=key, partition=partition, offset=offset)

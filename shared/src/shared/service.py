@@ -262,7 +262,7 @@ class Service:
                 pruned = await inbox.prune(work.connection, days=self._settings.inbox_days, rows_max=5_000)
                 await dead_letters.prune(work.connection, days=self._settings.inbox_days)
             await prune_idempotency_keys(self._database)
-            return pruned == 5_000
+            return pruned >= 5_000
 
         return Worker("housekeeping", step, idle_seconds=HOUSEKEEPING_SECONDS)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from integration.accounting_connector.driver import (
+    WITHDRAW,
     ConnectorDriver,
     changed,
     claim,
@@ -15,6 +16,7 @@ from integration.accounting_connector.driver import (
     withdraw,
     words,
 )
+from support.records import message_record
 
 
 async def outcomes(connector: ConnectorDriver) -> list[tuple[str, str]]:
@@ -107,3 +109,15 @@ async def test_an_unknown_event_is_waited_for_then_refused(connector: ConnectorD
     await connector.settle()
     (refusal,) = await connector.facts("withdraw-refused")
     assert codes(refusal["reasons"]) == ["not_found"]
+
+
+async def test_commands_of_two_sources_with_the_same_id_both_wait(connector: ConnectorDriver) -> None:
+    await connector.command(
+        *(
+            message_record(WITHDRAW, {"billing_event_ids": [event_id]}, message_id="1", source=source)
+            for event_id, source in (("BE-404", "one"), ("BE-405", "two"))
+        )
+    )
+    await connector.settle()
+    told = await connector.facts("withdraw-refused")
+    assert sorted(fact["billing_event_id"] for fact in told) == ["BE-404", "BE-405"]

@@ -365,6 +365,19 @@ async def test_a_command_waits_for_its_run_and_is_refused_in_the_end(
     assert await hasty.refusals() == [("process", "not_found")]
 
 
+async def test_commands_of_two_sources_with_the_same_id_both_wait(runs: Runs) -> None:
+    process, describe = (
+        message_record(f"billing-runs.run.{name}.v1", {"run_id": "R-1"} | body, message_id="1", source=source)
+        for name, body, source in (("process", {}, "one"), ("describe", {"description": "November"}, "two"))
+    )
+    await runs.know(event("BE-1"))
+    await runs.command(process, describe)
+    await runs.command(create())
+    assert await runs.state() == ("creating_invoice_lines", "queued")
+    assert await runs.database.pool.fetchval("select description from runs") == "November"
+    assert await runs.database.pool.fetchval("select count(*) from waiting_commands") == 0
+
+
 async def test_a_refused_command_is_told_and_not_tried_again(runs: Runs) -> None:
     await runs.command(create(), command("close", message_id="c-1"))
     await runs.command(command("close", message_id="c-1"))

@@ -209,7 +209,8 @@ QUERIES: Final[Mapping[str, str]] = {**_MONEY, **_DOCUMENTS, **_RUNS, **_TOLD}
 OUTBOX_SIZE: Final = "select count(*) from {schema}.outbox"
 INBOX_AGAINST_COUNTS: Final = """
 select kept.messages, counted.applied
-from (select count(*) as messages from {schema}.inbox) as kept,
+from (select (select count(*) from {schema}.inbox) + (select count(*) from {schema}.inbox_shared_ids) as messages)
+    as kept,
   (select coalesce(sum(applied), 0) as applied from {schema}.consumed_positions) as counted
 where kept.messages <> counted.applied
 """

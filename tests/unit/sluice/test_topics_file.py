@@ -4,14 +4,6 @@ from shared.contracts import topics as contract
 from sluice.services import SERVICES
 from sluice.topics import read_topics
 
-REFERENCE = {
-    contract.PSA_PROJECTS,
-    contract.PSA_ACCOUNTS,
-    contract.PSA_COMPANIES,
-    contract.PSA_EXCHANGE_RATES,
-    contract.PSA_BUSINESS_RECORDS,
-}
-
 
 def test_every_topic_of_the_contract_is_there_and_no_other() -> None:
     named = {
@@ -25,9 +17,9 @@ def test_every_topic_of_the_contract_is_there_and_no_other() -> None:
 
 def test_reference_topics_alone_are_compacted_and_kept_for_good() -> None:
     compacted = {topic.name for topic in read_topics() if topic.settings["cleanup.policy"] == "compact"}
-    assert compacted == REFERENCE
+    assert compacted == contract.COMPACTED
     kept = {topic.name for topic in read_topics() if topic.settings["retention.ms"] == "-1"}
-    assert kept == REFERENCE
+    assert kept == contract.COMPACTED
 
 
 def test_every_topic_takes_values_of_16_mebibytes_and_has_6_partitions() -> None:

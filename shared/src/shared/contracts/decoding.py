@@ -14,6 +14,10 @@ DEPTH_MAX: Final = 50
 ERRORS_MAX: Final = 20
 """Most field errors that are told of one message."""
 
+_FRAMED: Final = (
+    "the value is framed by a schema registry: a zero byte and the id of a schema stand before it; "
+    "send the JSON alone, with a serializer that uses no registry"
+)
 _FIELD_LENGTH_MAX: Final = 200
 _DUPLICATE_KEY: Final = "Detected duplicate key"
 
@@ -33,6 +37,12 @@ class ContractError(ValueError):
         self.errors: Final = list(errors)
         self.reason: Final = reason
         super().__init__(reason)
+
+
+def refuse_framed(value: bytes | None) -> None:
+    """Raise ContractError for a value in the wire format of schema registries, which begins with a zero byte."""
+    if value is not None and value[:1] == b"\x00":
+        raise ContractError(_FRAMED, [FieldError("", _FRAMED)])
 
 
 def parse_object(value: bytes | None) -> dict[str, Any]:

@@ -17,6 +17,13 @@ BILLING_RUNS_COMMANDS: Final = "billing-runs.commands"
 BILLING_RUNS_EVENTS: Final = "billing-runs.events"
 NOTIFIER_EVENTS: Final = "notifier.events"
 
+COMPACTED: Final = frozenset(
+    {PSA_PROJECTS, PSA_ACCOUNTS, PSA_COMPANIES, PSA_EXCHANGE_RATES, PSA_BUSINESS_RECORDS}
+)
+"""Of these the last value of each key is kept. A null value, a tombstone, says that the topic forgets its key: what was
+last told of it stays as it was told.
+"""
+
 SERVICES: Final = ("release", "accounting-connector", "billing-runs", "notifier")
 """Each has a topic of what it could not take."""
 

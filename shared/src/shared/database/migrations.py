@@ -20,6 +20,7 @@ import asyncpg
 SHARED_MIGRATIONS: Final = Path(__file__).resolve().parents[3] / "migrations"
 _UP: Final = re.compile(r"^-- migrate:up.*$", re.MULTILINE)
 _DOWN: Final = re.compile(r"^-- migrate:down.*$", re.MULTILINE)
+_TABLE: Final = re.compile(r"^create table (\w+)", re.MULTILINE)
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _LOCK_KEY: Final = 5_190_311
 _SCRAM_ITERATIONS: Final = 4_096
@@ -91,12 +92,12 @@ async def migrate(
     await connection.execute("select pg_advisory_lock($1)", _LOCK_KEY)
     try:
         await _prepare_schema(connection, schema, password)
-        applied = await _apply(connection, read_migrations(SHARED_MIGRATIONS, "shared"))
-        if applied:
-            await connection.execute(
-                f'grant select, insert, update, delete on all tables in schema "{schema}" to "{role_of(schema)}";'
-                f'revoke all on schema_migrations from "{role_of(schema)}"'
-            )
+        shared = read_migrations(SHARED_MIGRATIONS, "shared")
+        applied = await _apply(connection, shared)
+        # The kit may do everything with its own tables. What a service may do with the others, its own migrations
+        # say, and some are append-only: nothing may be granted on all tables of a schema that has them already.
+        tables = ", ".join(name for migration in shared for name in _TABLE.findall(migration.sql))
+        await connection.execute(f'grant select, insert, update, delete on {tables} to "{role_of(schema)}"')
         return applied + await _apply(connection, read_migrations(folder, schema))
     finally:
         await connection.execute("reset search_path")

@@ -34,10 +34,12 @@ update consumed_positions as position set
   applied = position.applied + told.applied,
   duplicates = position.duplicates + told.duplicates,
   dead_letters = position.dead_letters + told.dead_letters,
-  ignored = position.ignored + told.ignored
+  ignored = position.ignored + told.ignored,
+  records = position.records + told.records
 from unnest(
-  $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[]
-) as told (topic, partition, next_offset, applied, duplicates, dead_letters, ignored, first_offset)
+  $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+  $10::bigint[]
+) as told (topic, partition, next_offset, applied, duplicates, dead_letters, ignored, records, first_offset)
 where position.line = $1 and position.topic = told.topic and position.partition = told.partition
   and position.next_offset <= told.first_offset
 returning position.topic, position.partition
@@ -45,15 +47,18 @@ returning position.topic, position.partition
 
 _ADVANCE: Final = """
 insert into consumed_positions as position
-  (line, topic, partition, next_offset, applied, duplicates, dead_letters, ignored)
-select $1, * from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+  (line, topic, partition, next_offset, applied, duplicates, dead_letters, ignored, records)
+select $1, * from unnest(
+  $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[]
+)
 order by 2, 3
 on conflict (line, topic, partition) do update set
   next_offset = greatest(position.next_offset, excluded.next_offset),
   applied = position.applied + excluded.applied,
   duplicates = position.duplicates + excluded.duplicates,
   dead_letters = position.dead_letters + excluded.dead_letters,
-  ignored = position.ignored + excluded.ignored
+  ignored = position.ignored + excluded.ignored,
+  records = position.records + excluded.records
 """
 
 _REACHED: Final = """
@@ -232,7 +237,7 @@ class BatchProcessor:
             await self._line.handle(work, claim.fresh)
         refusals = [*decoded.refusals, *claim.refusals]
         if work.rejected:
-            await inbox.unclaim(work.connection, [message.id for message, _, _ in work.rejected])
+            await inbox.unclaim(work.connection, claim, [message for message, _, _ in work.rejected])
             refusals += [Refusal(message.record, reason, errors) for message, reason, errors in work.rejected]
         await dead_letters.write(work, self._service, refusals)
         await self._advance(work, records, decoded, claim, refusals)
@@ -248,12 +253,13 @@ class BatchProcessor:
         claim: inbox.Claim,
         refusals: Sequence[Refusal],
     ) -> None:
-        """Note how far each partition was taken and what became of its records, each counted once."""
+        """Note how far each partition was taken, and what became of its records, each counted once."""
         outcomes: dict[_Place, int] = {}
         for outcome, group in (
-            (1, [message.record for message in claim.duplicates]),
-            (2, [refusal.record for refusal in refusals]),
-            (3, decoded.ignored),
+            (1, [message.record for message in claim.fresh]),
+            (2, [message.record for message in claim.duplicates]),
+            (3, [refusal.record for refusal in refusals]),  # of the new ones those that were rejected
+            (4, decoded.ignored),
         ):
             for record in group:
                 outcomes[(record.topic, record.partition, record.offset)] = outcome
@@ -281,18 +287,23 @@ def _count(
     outcomes: Mapping[_Place, int],
     reached: Mapping[tuple[str, int], int],
 ) -> dict[tuple[str, int], list[int]]:
-    """By partition: the next offset, and how many records were applied, repeated, refused and ignored."""
+    """By partition: the next offset, how many records were applied, repeated, refused and ignored, and how many in all.
+
+    A record of which nothing has become is in the last alone: reconciliation finds it (`records_are_counted`).
+    """
     counts: dict[tuple[str, int], list[int]] = {}
     for record in records:
         key = (record.topic, record.partition)
-        row = counts.setdefault(key, [0, 0, 0, 0, 0])
+        row = counts.setdefault(key, [0, 0, 0, 0, 0, 0])
         row[0] = max(row[0], record.offset + 1)
         if record.offset >= reached.get(key, 0):
-            row[1 + outcomes.get((*key, record.offset), 0)] += 1
+            row[5] += 1
+            if outcome := outcomes.get((*key, record.offset)):
+                row[outcome] += 1
     return counts
 
 
 def _columns(counts: Mapping[tuple[str, int], Sequence[int]]) -> list[list[Any]]:
     keys = sorted(counts)
     columns: list[list[Any]] = [[key[0] for key in keys], [key[1] for key in keys]]
-    return columns + [[counts[key][place] for key in keys] for place in range(5)]
+    return columns + [[counts[key][place] for key in keys] for place in range(6)]

@@ -11,8 +11,9 @@ from aiokafka import ConsumerRecord
 from pydantic import BaseModel
 
 from shared.contracts.catalogue import CATALOGUE, MessageType
-from shared.contracts.decoding import ContractError, FieldError, parse_object, validate_body
+from shared.contracts.decoding import ContractError, FieldError, parse_object, refuse_framed, validate_body
 from shared.contracts.envelope import Envelope, is_structured, parse_binary, parse_structured
+from shared.contracts.topics import COMPACTED
 from shared.database.unit_of_work import Cause
 
 ModelOf = Callable[[MessageType, Mapping[str, Any]], type[BaseModel]]
@@ -43,8 +44,18 @@ class Message:
 
     @property
     def id(self) -> str:
-        """The producer's id of the message (`ce_id`): seen again, it has no second effect."""
+        """The producer's id of the message (`ce_id`): another source may use the same for something else."""
         return self.envelope.id
+
+    @property
+    def source(self) -> str:
+        """Who sent the message (`ce_source`); with its id it identifies it: seen again it has no second effect."""
+        return self.envelope.source
+
+    @property
+    def identity(self) -> str:
+        """Source and id in one, for tables that keep messages: 32 characters."""
+        return hashlib.blake2b(f"{self.source}\x00{self.id}".encode(), digest_size=16).hexdigest()
 
     @property
     def type(self) -> str:
@@ -91,7 +102,8 @@ def decode(
 ) -> Decoded:
     """Read the records of a batch in order. Never raises for anything that a record can hold.
 
-    A message of a type that its topic carries, but that is not `handled` here, is ignored without reading its body.
+    A message of a type that its topic carries, but that is not `handled` here, is ignored without reading its body,
+    and so is a null value on a compacted topic, whatever its headers.
     `model_of` says, of a type and a parsed body, what to read it with: a service that needs a part of a fact reads
     that part, which costs a fraction of the whole.
     """
@@ -100,6 +112,9 @@ def decode(
         handled
     )  # a union with a dict's keys is a set, whatever its type says, and has no hash
     for record in records:
+        if record.value is None and record.topic in COMPACTED:
+            decoded.ignored.append(record)
+            continue
         if dict(record.headers).get("ce_type") in _types_left_aside(record.topic, handled):
             decoded.ignored.append(record)  # unread: most of what a service that watches others gets
             continue
@@ -121,6 +136,7 @@ def _types_left_aside(topic: str, handled: frozenset[str]) -> frozenset[bytes]:
 def _decode_one(
     record: "ConsumerRecord[bytes, bytes]", handled: frozenset[str], model_of: ModelOf, decoded: Decoded
 ) -> None:
+    refuse_framed(record.value)  # before its headers: such serializers write none of ours
     body: dict[str, Any] | None = None
     if is_structured(record.headers):
         envelope, body = parse_structured(record.headers, record.value)

@@ -13,7 +13,7 @@ from shared.database.unit_of_work import UnitOfWork
 from shared.messaging import batches
 from shared.messaging.batches import BatchNotTakenError, BatchProcessor, Line, StrayCancellationError
 from shared.messaging.line_guard import LineGuard
-from shared.messaging.message import Message
+from shared.messaging.message import Decoded, Message, decode
 from support.records import cloud_event_headers, raw_record
 
 from .conftest import ACCOUNT, Effects, account_record, accounts_of, dead_letters_of, position_of
@@ -34,7 +34,7 @@ POISON = {
     "too large": raw_record(
         "psa.accounts", b'"' + b"x" * 9_000_000 + b'"', cloud_event_headers(ACCOUNT, "p8")
     ),
-    "tombstone": raw_record("psa.accounts", None, cloud_event_headers(ACCOUNT, "p9")),
+    "framed by a schema registry": raw_record("psa.accounts", b"\x00\x00\x00\x00\x07{}", []),
     "unknown type": raw_record("psa.accounts", b"{}", cloud_event_headers("psa.nothing.v1", "p10")),
     "type of another topic": raw_record(
         "psa.accounts", b"{}", cloud_event_headers("psa.company.upserted.v1", "p11")
@@ -117,7 +117,7 @@ async def test_a_bad_record_that_comes_again_makes_no_second_dead_letter(
     store: Database, effects: Effects
 ) -> None:
     for _ in range(3):
-        await effects.processor(store).take([POISON["bad JSON"], POISON["tombstone"]])
+        await effects.processor(store).take([POISON["bad JSON"], POISON["no headers"]])
     assert len(await dead_letters_of(store)) == 2
 
 
@@ -233,6 +233,32 @@ async def test_a_line_of_bad_records_pauses_and_loses_nothing(
     assert len(await dead_letters_of(store)) == 10
 
 
+async def test_tombstones_are_counted_and_left_out_however_many_come(
+    store: Database, effects: Effects
+) -> None:
+    line = Line("psa", ("psa.accounts", "psa.business-records"), frozenset({ACCOUNT}), effects.handle)
+    processor = BatchProcessor(store, line, service="release", guard=LineGuard(window_records=10))
+    for _ in range(3):
+        await processor.take([raw_record("psa.business-records", None, []) for _ in range(100)])
+    await processor.take([account_record("A-1")])
+    assert not processor.is_paused
+    assert await accounts_of(store) == ["A-1"]
+    assert await dead_letters_of(store) == []
+    assert await store.pool.fetchval("select sum(ignored) from consumed_positions") == 300
+
+
+async def test_a_record_that_was_read_and_forgotten_is_counted_as_read_alone(
+    store: Database, effects: Effects
+) -> None:
+    def forgetful(records: Any, handled: frozenset[str]) -> Decoded:
+        return decode(records[1:], handled)
+
+    line = Line("psa", ("psa.accounts",), frozenset({ACCOUNT}), effects.handle, decode=forgetful)
+    await BatchProcessor(store, line, service="release").take([account_record("A-1"), account_record("A-2")])
+    position = await position_of(store)
+    assert (position["records"], position["applied"]) == (2, 1)
+
+
 async def test_what_was_read_is_what_was_applied_or_put_aside(store: Database, effects: Effects) -> None:
     records: list[Any] = [account_record(f"A-{number}", offset=number) for number in range(20)]
     records[3] = raw_record("psa.accounts", b"{", cloud_event_headers(ACCOUNT, "bad"), offset=3)
@@ -241,5 +267,6 @@ async def test_what_was_read_is_what_was_applied_or_put_aside(store: Database, e
         await effects.processor(store).take(batch)
     position = await position_of(store)
     assert position["applied"] + position["duplicates"] + position["dead_letters"] + position["ignored"] == 20
+    assert position["records"] == 20
     assert (position["duplicates"], position["dead_letters"]) == (1, 1)
     assert position["next_offset"] == max(record.offset for record in records) + 1

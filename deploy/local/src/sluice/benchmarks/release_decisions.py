@@ -46,7 +46,7 @@ insert into project_totals as total (project_id, currency, released, ceiling) va
 on conflict (project_id, currency) do update set released = total.released + excluded.released
 """
 _ADDED: Final[Mapping[str, Mapping[str, str]]] = {
-    "inbox": {"message_id": "text", "payload_hash": "bytea"},
+    "inbox": {"message_id": "text", "source": "text", "payload_hash": "bytea"},
     "cap_ledger": {
         "project_id": "text",
         "budget_id": "text",

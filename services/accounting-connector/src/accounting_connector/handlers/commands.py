@@ -40,7 +40,7 @@ async def handle_commands(work: UnitOfWork, messages: Sequence[Message], deploym
             work.reject(message, str(error), [{"field": "process_run_id", "message": str(error)}])
             continue
         body = message.body.model_dump(mode="json", by_alias=True)
-        command = WaitingCommand(message.id, message.type, body, message.cause, 0.0)
+        command = WaitingCommand(message.identity, message.type, body, message.cause, 0.0)
         await waiting_commands.add(work.connection, command, look_again_seconds=LOOK_AGAIN_SECONDS)
 
 

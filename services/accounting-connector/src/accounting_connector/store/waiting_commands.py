@@ -21,7 +21,10 @@ returning *, extract(epoch from now() - since)::float8 as waited_seconds
 
 @dataclass(frozen=True, slots=True)
 class WaitingCommand:
-    """A command as it came, with the cause that its facts name, and how long it has waited so far (seconds)."""
+    """A command as it came, with the cause that its facts name, and how long it has waited so far (seconds).
+
+    `message_id` is the identity of its message: several sources may use the same id.
+    """
 
     message_id: str
     type: str

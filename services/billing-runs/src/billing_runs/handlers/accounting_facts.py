@@ -16,7 +16,7 @@ from billing_runs.handlers.session import RunSession, open_sessions, save_sessio
 from billing_runs.store import executions, run_documents
 from billing_runs.views import ENDS
 from shared.database.unit_of_work import UnitOfWork
-from shared.messaging.message import Message
+from shared.messaging.message import Message, Origin
 
 Sessions = Mapping[str, RunSession]
 Take = Callable[[UnitOfWork, Sessions, Sequence[Message]], Awaitable[None]]
@@ -59,7 +59,7 @@ async def take_accounting_facts(work: UnitOfWork, messages: Sequence[Message]) -
         return
     sessions = await open_sessions(work, run_ids)
     late = _after_the_end(messages)
-    for part in ([message for message in messages if message.id not in late], list(late.values())):
+    for part in ([message for message in messages if message.origin not in late], list(late.values())):
         for message_type, take in _HANDLERS.items():
             concerned = [message for message in part if message.type == message_type]
             if concerned:
@@ -67,15 +67,15 @@ async def take_accounting_facts(work: UnitOfWork, messages: Sequence[Message]) -
     await save_sessions(sessions)
 
 
-def _after_the_end(messages: Sequence[Message]) -> dict[str, Message]:
-    """Facts, by their ids, of files that were made after their documents had been validated or cancelled."""
+def _after_the_end(messages: Sequence[Message]) -> dict[Origin, Message]:
+    """Facts, by where they stood, of files that were made after their documents had been validated or cancelled."""
     ended: set[str] = set()
-    late = {}
+    late: dict[Origin, Message] = {}
     for message in messages:
         if message.type in ENDS:
             ended.add(message.body.document_id)
         elif message.type in _FILE_TYPES and message.body.document_id in ended:
-            late[message.id] = message
+            late[message.origin] = message
     return late
 
 

@@ -51,7 +51,7 @@ class Commands:
                 await self._act(work, message)
             else:
                 await waiting_commands.insert_waiting(
-                    work.connection, message.id, run_id, message.record, wait_seconds=self.wait_seconds
+                    work.connection, message.identity, run_id, message.record, wait_seconds=self.wait_seconds
                 )
 
     async def take_waiting(self, work: UnitOfWork, run_id: str) -> None:
@@ -63,7 +63,7 @@ class Commands:
         for message in decode(records, HANDLED).messages:
             if await self._knows_documents(work, message):
                 await self._act(work, message)
-                done.append(message.id)
+                done.append(message.origin)
         await waiting_commands.remove_waiting(work.connection, done)
 
     async def _create(self, work: UnitOfWork, message: Message) -> None:

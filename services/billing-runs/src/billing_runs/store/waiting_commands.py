@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka import ConsumerRecord
 
 from billing_runs.store.connection import Connection
+from shared.messaging.message import Origin
 
 if TYPE_CHECKING:
     import asyncpg
@@ -20,7 +21,11 @@ _LOOK: Final = """
 select * from waiting_commands as waiting where run_id in (select run_id from runs)
 order by topic, partition, "offset" limit $1 for update skip locked
 """
-_REMOVE: Final = "delete from waiting_commands where message_id = any($1::text[])"
+_REMOVE: Final = """
+delete from waiting_commands as waiting
+using unnest($1::text[], $2::int[], $3::bigint[]) as done (topic, partition, "offset")
+where (waiting.topic, waiting.partition, waiting."offset") = (done.topic, done.partition, done."offset")
+"""
 _LOOK_FOR: Final = """
 select * from waiting_commands where run_id = $1 order by topic, partition, "offset" for update
 """
@@ -34,16 +39,16 @@ returning *
 
 async def insert_waiting(
     connection: Connection,
-    message_id: str,
+    identity: str,
     run_id: str,
     record: "ConsumerRecord[bytes, bytes]",
     *,
     wait_seconds: float,
 ) -> None:
-    """Keep a command until its run is known or its time has passed."""
+    """Keep a command, known by its message's identity, until its run is known or its time has passed."""
     await connection.execute(
         _INSERT,
-        message_id,
+        identity,
         run_id,
         record.topic,
         record.partition,
@@ -71,9 +76,14 @@ async def look_at_waiting(connection: Connection, *, limit: int) -> list["Consum
     return [_record_of(row) for row in await connection.fetch(_LOOK, limit)]
 
 
-async def remove_waiting(connection: Connection, message_ids: Sequence[str]) -> None:
-    """Take out commands that have been done."""
-    await connection.execute(_REMOVE, message_ids)
+async def remove_waiting(connection: Connection, places: Sequence[Origin]) -> None:
+    """Take out commands that have been done, by where they stood in their topic."""
+    await connection.execute(
+        _REMOVE,
+        [place.topic for place in places],
+        [place.partition for place in places],
+        [place.offset for place in places],
+    )
 
 
 def _in_order(rows: Sequence["asyncpg.Record"]) -> list["ConsumerRecord[bytes, bytes]"]:
