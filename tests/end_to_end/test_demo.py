@@ -15,7 +15,7 @@ from judges.archived_pages import PageJudge
 from judges.electronic_invoices import Rules, Schemas
 from sluice.infrastructure.choose import BrokerChoice
 
-_FEWEST = 24
+_FEWEST = 26
 _SECONDS_MAX = 540
 
 
@@ -55,6 +55,10 @@ def check_report(code: int, report: dict[str, Any], said: str) -> None:
     optimised = report["budget_optimisation"]
     assert [half["amount"] for half in optimised["result"]["adjustments"]] == ["-50.00", "50.00"]
     assert (optimised["budget"]["remaining_before"], optimised["budget"]["remaining"]) == ("100.00", "0.00")
+    (left_out,) = report["left_out"]["items"]
+    assert (left_out["amount"], left_out["criterion"]) == ("20.00", 'description != "warranty work"')
+    assert report["left_out"]["log_entry"]["result"] == "warning"
+    assert report["left_out"]["new_billing_event_id"] == f"{report['left_out']['billing_event_id']}.2"
     assert report["revert"]["remaining"] == {"before": "0.00", "after": "50.00"}
     assert report["revert"]["taken_back_by"].startswith("SCN-")
     explained = [

@@ -40,6 +40,7 @@ def changing_requests(seeded: Seeded) -> list[ValidRequest]:
             "release", *_parts("POST", "/billing-events/{}/revert", seeding.WAITING), {}, {"cascade": True}
         ),
         ValidRequest("release", "POST", "/billing-events/{}/recalculate", f"{event}/recalculate"),
+        ValidRequest("release", "POST", "/billing-events/{}/move-left-out", f"{event}/move-left-out"),
         ValidRequest(
             "release",
             "POST",

@@ -29,6 +29,7 @@ ROUTES: Final[dict[str, dict[Call, str | None]]] = {
         ("POST", "/billing-events/{}/release"): RELEASE,
         ("POST", "/billing-events/{}/revert"): REVERT,
         ("POST", "/billing-events/{}/recalculate"): RELEASE,
+        ("POST", "/billing-events/{}/move-left-out"): RELEASE,
         ("POST", "/billing-events/{}/hold"): RELEASE,
         ("PATCH", "/billing-events/{}"): RELEASE,
         ("GET", "/billing-event-batches"): READ_EVENTS,

@@ -37,6 +37,9 @@ class Demo:
     adjustments: dict[str, Item] = field(default_factory=dict)
     """The adjustments that a split to a budget has to make in the released event, by their ids."""
 
+    left_out: set[str] = field(default_factory=set)
+    """Items that a document leaves out, and that a new event has by now, by their ids."""
+
     @property
     def wait_seconds(self) -> float:
         """How long to wait for what takes time with every event."""

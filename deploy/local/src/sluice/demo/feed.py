@@ -10,9 +10,9 @@ from typing import Any, Final
 from sluice.demo.arithmetic import total, written
 from sluice.demo.items import Item, ItemMaker, chain_records
 from sluice.demo.kafka import Outgoing
-from sluice.demo.world import BUDGET_AMOUNT, CAPPED_BOOKINGS, Project, World, make_world
+from sluice.demo.world import BUDGET_AMOUNT, CAPPED_BOOKINGS, WARRANTY, Project, World, make_world
 
-EVENTS_MIN: Final = 24
+EVENTS_MIN: Final = 26
 LINES_CAPPED: Final = (Decimal("100.00"), Decimal("150.00"), Decimal("140.00"))
 """The specification's own example: of 300 left, the first two are released and 50 remain."""
 
@@ -21,6 +21,9 @@ REMAINING_AFTER: Final = Decimal("50.00")
 BUDGET_ROOM: Final = Decimal("100.00")
 LINES_BUDGETED: Final = (Decimal("150.00"), Decimal("40.00"))
 """Of 100 left of the budget the first partly fits, so that 50 of it are taken out; for the second there is no room."""
+
+LINES_WITH_WARRANTY: Final = (Decimal("100.00"), Decimal("20.00"))
+"""The second is warranty work, which its company's item criterion leaves out of documents."""
 
 LARGE_AMOUNT: Final = Decimal("12000.00")
 SMALL_AMOUNT: Final = Decimal("5.00")
@@ -144,6 +147,7 @@ class _EventMaker:
         self._single("undone", "capped", [REMAINING_AFTER], day=3)
         self._on_budget(self._single("budget_filler", "budgeted", [BUDGET_AMOUNT - BUDGET_ROOM]))
         self._on_budget(self._single("budget_split", "budgeted", list(LINES_BUDGETED), day=2))
+        self._of_warranty(self._single("left_out", "yard", list(LINES_WITH_WARRANTY), day=4))
         self._single("below_threshold", "tracked", [Decimal("500.00")])
         self._single("over_threshold", "tracked", [Decimal("400.00")], day=2)
         self._single("waiting", "late", [Decimal("75.25")])
@@ -266,6 +270,13 @@ class _EventMaker:
         self._put(
             replace(event, items=tuple(replace(item, budget_id=budget.budget_id) for item in event.items))
         )
+
+    def _of_warranty(self, event: BillingEvent) -> None:
+        """The event again, its last item being warranty work."""
+        *others, last = event.items
+        line = last.line_description if last.category == "milestone" else WARRANTY
+        warranty = replace(last, description=WARRANTY, line_description=line)
+        self._put(replace(event, items=(*others, warranty)))
 
     def _put(self, event: BillingEvent) -> None:
         self._feed.events[event.billing_event_id] = event

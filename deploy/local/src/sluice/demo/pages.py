@@ -23,6 +23,7 @@ def show(report: Report, console: Console) -> None:
     _show_explanations(report, console)
     _show_refused(report, console)
     _show_documents(report, console)
+    _show_left_out(report, console)
     _show_revert(report, console)
     _show_billing_run(report, console)
     _show_told(report, console)
@@ -111,6 +112,22 @@ def _show_explanations(report: Report, console: Console) -> None:
         console.print(Text(title, style="bold"))
         for line in explained["told"]:
             console.print(Text(line))
+
+
+def _show_left_out(report: Report, console: Console) -> None:
+    found = report.get("left_out")
+    if found:
+        rows = [
+            ("billing event", found["billing_event_id"]),
+            ("invoice", found["invoice_number"]),
+            *(
+                ("left-out item", f"{item['item_id']}, {item['amount']}: not {item['criterion']}")
+                for item in found["items"]
+            ),
+            ("process log", " ".join(reason["message"] for reason in found["log_entry"]["reasons"])),
+            ("to be billed later", found["new_billing_event_id"]),
+        ]
+        _table(console, "Left out of a document", ("", ""), rows)
 
 
 def _show_revert(report: Report, console: Console) -> None:

@@ -16,6 +16,7 @@ from sluice.demo.steps.billing_run import run_by_hand
 from sluice.demo.steps.budgets import explain, optimise_the_budget
 from sluice.demo.steps.intake import repeat, take_in
 from sluice.demo.steps.jobs import release_and_invoice, release_in_bulk
+from sluice.demo.steps.leaving_out import leave_out_and_move
 from sluice.demo.steps.passing import create_on_demand, pass_by_itself
 from sluice.demo.steps.quick_release import cross_the_threshold, release_singly, split_at_the_cap
 from sluice.demo.steps.reconciling import reconcile
@@ -39,6 +40,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "release and invoice": release_and_invoice,
     "auto-pass": pass_by_itself,
     "invoices on demand": create_on_demand,
+    "left-out item": leave_out_and_move,
     "revert": revert_an_invoiced_one,
     "billing run": run_by_hand,
     "mails and alerts": look_at_mails,

@@ -17,6 +17,7 @@ class Company:
     country: str
     currencies: tuple[str, ...]
     tax_rate: Decimal | None
+    item_criteria: tuple[str, ...] = ()
 
     def tax_of(self, country: str, services_product: str) -> tuple[str, Decimal]:
         """Category and rate of a line (domain.md section 4): of the rules that `tax_rules` sets."""
@@ -141,6 +142,9 @@ class World:
 
 
 TAX_FREE_PRODUCT = "Travel"
+WARRANTY = "warranty work"
+ITEM_CRITERION = f'description != "{WARRANTY}"'
+"""What items have to meet to be on a document of the British company."""
 CAPPED_BOOKINGS = Decimal("10000.00")
 TRACKED_BOOKINGS = Decimal("1000.00")
 BUDGET_AMOUNT = Decimal("1000.00")
@@ -150,7 +154,7 @@ ALERT_RECIPIENT = "quay.manager@example.com"
 
 def make_world(code: str) -> World:
     """The sample's world; every id begins with the code."""
-    british = Company(f"{code}-C-UK", "Survey Ltd", "GB", ("GBP", "EUR"), Decimal(20))
+    british = Company(f"{code}-C-UK", "Survey Ltd", "GB", ("GBP", "EUR"), Decimal(20), (ITEM_CRITERION,))
     french = Company(f"{code}-C-FR", "Arpenteurs réunis SARL", "FR", ("EUR",), Decimal("5.5"))
     japanese = Company(f"{code}-C-JP", "日本測量株式会社", "JP", ("JPY",), Decimal(10))
     kuwaiti = Company(f"{code}-C-KW", "Gulf Survey W.L.L.", "KW", ("KWD",), None)

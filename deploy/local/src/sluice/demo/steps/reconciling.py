@@ -67,7 +67,11 @@ def _released(demo: Demo) -> list[Released]:
         Released(
             event_id,
             demo.feed.events[event_id].project,
-            tuple(items[item["item_id"]] for item in fact.body["billing_event"]["items"]),
+            tuple(
+                items[item["item_id"]]
+                for item in fact.body["billing_event"]["items"]
+                if item["item_id"] not in demo.left_out
+            ),
         )
         for fact in demo.kafka.facts.of("release.billing-event.released.v1")
         if (event_id := fact.body["billing_event"]["billing_event_id"]) in demo.feed.events.keys() - undone

@@ -11,12 +11,12 @@ ADDITIONAL_RECIPIENT: Final = "finance@example.com"
 
 
 async def set_up(demo: Demo) -> str:
-    """Set the tax rules and the rule; the connector first has to have heard of the companies."""
+    """Set the tax rules, the item criteria and the rule; the connector first has to have heard of the companies."""
     for company in demo.feed.world.companies:
         settings: dict[str, Any] = {
             "mappings": [],
             "event_criteria": [],
-            "item_criteria": [],
+            "item_criteria": list(company.item_criteria),
             "tax_rules": company.tax_rules(),
             "schedule": None,
             "auto_pass_field": None,
