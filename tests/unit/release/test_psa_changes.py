@@ -12,6 +12,7 @@ from release.domain.psa_changes import (
     ChangeRefused,
     Deleted,
     DeletedBefore,
+    IdTaken,
     Ignored,
     StoredState,
     take_deleted,
@@ -32,13 +33,13 @@ def sent(event: BillingEvent, **changes: Any) -> BillingEvent:
     return replace(event, **{"version": event.version + 1, **changes})
 
 
-def accepted(change: Accepted | DeletedBefore | Ignored | ChangeRefused) -> BillingEvent:
+def accepted(change: Accepted | DeletedBefore | Ignored | ChangeRefused | IdTaken) -> BillingEvent:
     assert isinstance(change, Accepted)
     return change.event
 
 
 def refused_for(
-    change: Accepted | DeletedBefore | Ignored | Deleted | ChangeRefused,
+    change: Accepted | DeletedBefore | Ignored | Deleted | ChangeRefused | IdTaken,
 ) -> tuple[str, object]:
     assert isinstance(change, ChangeRefused)
     return change.reason.code, change.reason.detail.get("fields")
@@ -55,15 +56,24 @@ def test_an_older_or_equal_version_is_ignored(stage: Stage, version: int) -> Non
     assert take_deleted(stored(EVENT, stage), "BE-1", version) == Ignored()
 
 
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("version", [1, 2, 99])
+def test_the_id_of_an_event_that_a_split_made_is_never_psas(stage: Stage, version: int) -> None:
+    made = replace(EVENT, origin_id="BE-0", root_id="BE-0")
+    for verdict in (
+        take_generated(stored(made, stage), replace(EVENT, version=version)),
+        take_deleted(stored(made, stage), "BE-1", version),
+    ):
+        assert isinstance(verdict, IdTaken)
+        assert verdict.reason.code == "id_taken_by_split"
+
+
 @pytest.mark.parametrize("stage", [Stage.INCOMPLETE, Stage.AWAITING_RELEASE, Stage.QUEUED])
 def test_an_unreleased_event_is_replaced_and_keeps_what_is_not_psas_to_say(stage: Stage) -> None:
     before = replace(
         EVENT,
         on_hold=True,
         queued_by="J-1",
-        origin_id="BE-0",
-        root_id="BE-0",
-        made_by_cap=True,
         company_id="C-by-hand",
         auto_pass_to_accounting=True,
         account_id="A-found",
@@ -81,7 +91,7 @@ def test_an_unreleased_event_is_replaced_and_keeps_what_is_not_psas_to_say(stage
         )
     )
     assert (after.version, after.currency, after.stage) == (2, "EUR", stage)
-    assert (after.on_hold, after.queued_by, after.origin_id, after.made_by_cap) == (True, "J-1", "BE-0", True)
+    assert (after.on_hold, after.queued_by) == (True, "J-1")
     assert (after.account_id, after.company_id, after.auto_pass_to_accounting) == (None, "C-by-hand", True)
     assert after.filled == {"company_id": "user", "auto_pass_to_accounting": "process"}
     assert [(item.amount, item.services_product, item.services_product_from) for item in after.items] == [

@@ -70,6 +70,13 @@ class ChangeRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class IdTaken:
+    """The id is that of an event made here: the message is bad input in any version, and changes nothing."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class StoredState:
     """What is known of an id: its stage and last version, and the event (None if only its delete has come).
 
@@ -81,18 +88,26 @@ class StoredState:
     event: BillingEvent | None
     moved_items: Mapping[str, BillingEventItem] = field(default_factory=dict)
 
+    @property
+    def is_made_here(self) -> bool:
+        """Whether the event was made here (by a split, of a credit or of items left out), and not by PSA."""
+        return self.event is not None and self.event.origin_id is not None
+
 
 def take_generated(
     stored: StoredState | None, sent: BillingEvent
-) -> Accepted | DeletedBefore | Ignored | ChangeRefused:
+) -> Accepted | DeletedBefore | Ignored | ChangeRefused | IdTaken:
     """Decide about an event that PSA sent, against what is stored under its id (domain.md section 1).
 
     Unreleased: the new version replaces the old one, and keeps what was filled by hand, the hold and the queue.
     Released and not invoiced: it may only fill what is empty. Reverted or deleted: the id is refused. An older or equal
     version is ignored; the first one to come after its delete is kept as deleted, as if it had come before.
+    The id of an event that a split made is never PSA's, in whatever stage and version.
     """
     if stored is None:
         return Accepted(sent)
+    if stored.is_made_here:
+        return IdTaken(_taken_by_split(sent.billing_event_id))
     if sent.version <= stored.version:
         return DeletedBefore(sent, stored.version) if stored.event is None else Ignored()
     if stored.event is None or stored.stage in {Stage.DELETED, Stage.REVERTED}:
@@ -104,10 +119,12 @@ def take_generated(
 
 def take_deleted(
     stored: StoredState | None, billing_event_id: str, version: int
-) -> Deleted | Ignored | ChangeRefused:
+) -> Deleted | Ignored | ChangeRefused | IdTaken:
     """Decide about PSA's delete of an event (domain.md section 1); one that comes before its event is kept."""
     if stored is None:
         return Deleted(billing_event_id, version)
+    if stored.is_made_here:
+        return IdTaken(_taken_by_split(billing_event_id))
     if version <= stored.version or stored.stage is Stage.DELETED:
         return Ignored()
     if stored.stage in UNRELEASED_STAGES:
@@ -115,6 +132,14 @@ def take_deleted(
     if stored.stage in RELEASED_STAGES:
         return ChangeRefused(already_released(billing_event_id, stored.stage))
     return ChangeRefused(_sent_anew(billing_event_id, stored.stage))
+
+
+def _taken_by_split(billing_event_id: str) -> Reason:
+    return Reason(
+        "id_taken_by_split",
+        f"A split has made billing event {billing_event_id}: PSA cannot change or delete it.",
+        {"billing_event_id": billing_event_id},
+    )
 
 
 def _sent_anew(billing_event_id: str, stage: Stage) -> Reason:
@@ -140,9 +165,6 @@ def _replaced(stored: BillingEvent, sent: BillingEvent) -> BillingEvent:
         stage=stored.stage,
         on_hold=stored.on_hold,
         queued_by=stored.queued_by,
-        origin_id=stored.origin_id,
-        root_id=stored.root_id,
-        made_by_cap=stored.made_by_cap,
         **{name: getattr(stored, name) for name in by_hand},
     )
 

@@ -14,11 +14,13 @@ from release.domain.psa_changes import (
     ChangeRefused,
     Deleted,
     DeletedBefore,
+    IdTaken,
     Ignored,
     StoredState,
     take_deleted,
     take_generated,
 )
+from release.domain.reasons import Reason
 from release.domain.sources import CompanySource, Source
 from release.domain.stages import UNRELEASED_STAGES, Stage
 from release.facts import reason_bodies
@@ -56,7 +58,7 @@ async def take_billing_events(
                 continue
             _take_generated(work, batch, sent, message)
         else:
-            _take_deleted(work, batch, message.body, message.cause)
+            _take_deleted(work, batch, message)
     return await _save(work, batch)
 
 
@@ -207,12 +209,15 @@ def _take_generated(work: UnitOfWork, batch: _Batch, sent: BillingEvent, message
             batch.new_ids[billing_event_id] = None
             publish_deleted(work, deleted, cause)
             batch.note(billing_event_id, "deleted", cause, version=version)
+        case IdTaken(reason):
+            _reject_taken(work, batch, message, reason)
         case Ignored():
             pass
 
 
-def _take_deleted(work: UnitOfWork, batch: _Batch, body: BillingEventDeleted, cause: Cause) -> None:
-    billing_event_id = body.billing_event_id
+def _take_deleted(work: UnitOfWork, batch: _Batch, message: Message) -> None:
+    body: BillingEventDeleted = message.body
+    billing_event_id, cause = body.billing_event_id, message.cause
     stored = batch.stored.get(billing_event_id)
     match take_deleted(batch.state_of(billing_event_id), billing_event_id, body.version):
         case ChangeRefused(reason):
@@ -232,8 +237,24 @@ def _take_deleted(work: UnitOfWork, batch: _Batch, body: BillingEventDeleted, ca
                 batch.changed_ids[billing_event_id] = None
             publish_deleted(work, deleted, cause)
             batch.note(billing_event_id, "deleted", cause, version=version)
+        case IdTaken(reason):
+            _reject_taken(work, batch, message, reason)
         case Ignored():
             pass
+
+
+def _reject_taken(work: UnitOfWork, batch: _Batch, message: Message, reason: Reason) -> None:
+    """Put aside what PSA says of an id that is not its own; operators hear of the dead letter."""
+    body = message.body
+    why = f"{reason.code}: {reason.message}"
+    work.reject(message, why, [{"field": "billing_event_id", "message": why}])
+    batch.note(
+        body.billing_event_id,
+        "refused",
+        message.cause,
+        version=body.version,
+        reasons=reason_bodies([reason]),
+    )
 
 
 async def _save(work: UnitOfWork, batch: _Batch) -> list[StoredEvent]:

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from release.domain.psa_changes import ChangeRefused, Deleted, StoredState, take_deleted
+from release.domain.psa_changes import ChangeRefused, Deleted, IdTaken, StoredState, take_deleted
 from release.domain.sources import CompanySource
 from release.domain.stages import UNRELEASED_STAGES, Stage
 from release.facts import reason_bodies
@@ -120,7 +120,8 @@ def _delete(
             after = deleted_event(before, version)
             publish_deleted(work, after, cause)
             what = "deleted"
-        case ChangeRefused(reason):
+        case ChangeRefused(reason) | IdTaken(reason):
+            # Of an id that a split took at the same moment there is no message any more that could be put aside.
             after = before
             publish_refused(work, event.billing_event_id, event.project_id, [reason], cause)
             what, detail["reasons"] = "refused", reason_bodies([reason])
