@@ -10,7 +10,7 @@ from release.domain.cap_state import ProjectCap
 from release.domain.settings import ReleaseSettings
 from release.domain.sources import CompanySource
 from release.handlers import by_hand, release_commands
-from release.handlers.job_work import job_step
+from release.handlers.job_faults import job_step
 from release.store.caps import load_caps
 from release.store.late_events import Patience
 from shared.database.database import Database

@@ -18,7 +18,6 @@ from integration.release.releasing import (
     worth,
 )
 from release.domain.settings import ReleaseSettings
-from release.handlers import job_work
 from release.store import job_lists, job_selections, jobs
 from shared.database.database import Database
 from shared.failpoints import JOB_AFTER_CHUNK, KILLED_EXIT_CODE
@@ -241,26 +240,6 @@ async def test_selection_that_says_too_much_or_too_little_is_refused(
     assert field in {error["field"] for error in answer.json()["errors"]}
 
 
-async def test_job_that_breaks_fails_and_lets_its_events_go(
-    driver: ReleasingDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await driver.know(project(), *(worth(f"BE-{number}", "1.00") for number in range(1, 6)))
-    await driver.command(start_job("J-1", {"billing_event_ids": [f"BE-{number}" for number in range(1, 6)]}))
-    for _ in range(2):
-        assert await driver.work_jobs()
-
-    def broken(*_: Any, **__: Any) -> Any:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(job_work, "decide_chunk", broken)
-    await driver.finish_jobs()
-
-    done = (await job_facts(driver))[-1]
-    assert (done["status"], done["released"]) == ("failed", 2)
-    stages = [await driver.stage(f"BE-{number}") for number in range(1, 6)]
-    assert stages == ["released"] * 2 + ["awaiting_release"] * 3
-
-
 async def test_many_events_are_selected_queued_and_let_go_in_parts(
     driver: ReleasingDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +251,8 @@ async def test_many_events_are_selected_queued_and_let_go_in_parts(
     assert {await driver.stage(each) for each in ids} == {"queued"}
     rows = await job_lists.load_log(driver.database.pool, "J-1", after_place=0, result=None, rows_max=9)
     assert [row["billing_event_id"] for row in rows] == ids
-    await driver.database.run(lambda work: job_work.fail_job(work, "J-1", "Broken"))
+    await driver.command(message_record("release.job.stop.v1", {"job_id": "J-1"}))
+    await driver.finish_jobs()
     assert {await driver.stage(each) for each in ids} == {"awaiting_release"}
 
 
@@ -291,7 +271,7 @@ async def test_large_selection_is_cut_into_many_chunks(store: Database) -> None:
 
 RUN_JOBS = """
 import asyncio, sys
-from release.handlers.job_work import job_step
+from release.handlers.job_faults import job_step
 from release.domain.settings import ReleaseSettings
 from shared.database.database import Database
 

@@ -10,7 +10,7 @@ from integration.release.releasing import ReleasingDriver, release, start_job, w
 from integration.release.test_by_hand import hold
 from integration.release.test_jobs import IN_TWOS, job_facts
 from release.domain.sources import CompanySource
-from release.handlers.job_work import job_step
+from release.handlers.job_faults import job_step
 from release.store.late_events import Patience
 from shared.database.database import Database
 from unit.shared.http.sample import Issuer

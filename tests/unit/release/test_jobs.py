@@ -5,7 +5,15 @@ from datetime import date
 
 import pytest
 
-from release.domain.jobs import Found, JobMode, cut_into_chunks, decide_chunk, in_order_found, is_done_at_once
+from release.domain.jobs import (
+    Found,
+    JobMode,
+    cut_into_chunks,
+    decide_chunk,
+    in_order_found,
+    is_done_at_once,
+    retry_seconds,
+)
 from release.domain.release import Split
 from unit.release.builders import JOB, SETTINGS, make_budget, make_cap, make_event, make_item
 
@@ -59,3 +67,9 @@ def test_two_splits_of_one_lineage_in_a_chunk_get_different_ids() -> None:
     splits = [outcome for outcome in decision.outcomes.values() if isinstance(outcome, Split)]
     assert [split.new_event.billing_event_id for split in splits] == ["BE-1.3", "BE-1.4"]
     assert {split.new_event.root_id for split in splits} == {"BE-1"}
+
+
+def test_a_chunk_that_failed_by_our_fault_is_tried_more_and_more_rarely_up_to_each_hour() -> None:
+    waits = [retry_seconds(tries) for tries in range(1, 9)]
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert retry_seconds(100_000) == 3600

@@ -11,7 +11,7 @@ from release.consumers import Commands, accounting_line, psa_line
 from release.domain.sources import CompanySource
 from release.handlers import by_hand, release_commands
 from release.handlers.completion import ChangeSpreader, complete_next
-from release.handlers.job_work import job_step
+from release.handlers.job_faults import job_step, measure_pending
 from release.handlers.reconciliation import reconciliation_step
 from release.settings import Settings
 from release.store.late_events import Patience
@@ -56,6 +56,7 @@ def compose(settings: Settings) -> Compose:
                 Worker("completions", lambda: complete_next(database, source), idle_seconds=0.1),
                 Worker("waiting commands", lambda: commands.take_up_waiting(database), idle_seconds=0.25),
                 Worker("jobs", job_step(database, settings.release, patience=patience), idle_seconds=0.1),
+                Worker("pending work", lambda: measure_pending(database), idle_seconds=5),
                 Worker(
                     "reconciliation",
                     reconciliation_step(database, every_seconds=settings.reconciliation_seconds),

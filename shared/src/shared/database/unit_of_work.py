@@ -1,6 +1,7 @@
 """One transaction: the rows that a decision changes, and the messages that tell of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -108,6 +109,18 @@ class UnitOfWork:
     def reject(self, message: Any, reason: str, errors: Sequence[Mapping[str, str]] = ()) -> None:
         """Say that a message of the batch turned out to be bad input: it becomes a dead letter in this transaction."""
         self.rejected.append((message, reason, errors))
+
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[None]:
+        """A part of the transaction: if the block raises, it is undone with its messages, and what was before stays."""
+        marks = [(each, len(each)) for each in (self._messages, self._dead_letters, self.rejected)]
+        try:
+            async with self.connection.transaction():
+                yield
+        except BaseException:
+            for queued, length in marks:
+                del queued[length:]
+            raise
 
     async def flush(self) -> bool:
         """Write the queued messages to the outbox; whether there were any."""

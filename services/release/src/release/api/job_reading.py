@@ -103,8 +103,16 @@ def _log_entry(row: Any) -> dict[str, Any]:
         "result": row["result"],
         "document_id": row["document_id"],
         "new_billing_event_id": row["new_billing_event_id"],
-        "reasons": row["reasons"] or [],
+        "reasons": row["reasons"] or _reasons_of_fault(row["tried_again_for"]),
         "held_back": row["held_back"],
         "can_be_split": row["can_be_split"],
         "time": None if row["decided_at"] is None else format_instant(row["decided_at"]),
     }
+
+
+def _reasons_of_fault(fault: str | None) -> list[dict[str, Any]]:
+    """Why an event is pending whose chunk is tried again: none where it is merely not decided yet."""
+    if fault is None:
+        return []
+    message = f"A fault of the system's own stands against its release ({fault}); it is tried again."
+    return [{"code": "internal_error", "message": message, "detail": {}}]

@@ -4,16 +4,15 @@ Where a job stands is in its row, so that whoever takes it up after a crash goes
 chunk that waits for what is late, or that failed by a fault of ours, is put off, and the job's other chunks go on.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
-
-import structlog
 
 from release.domain.jobs import ChunkDecision, JobStatus, decide_chunk, final_status
 from release.domain.release import Outcome, Refused, Split
-from release.domain.settings import Channel, OnCap, ReleaseRequest, ReleaseSettings
-from release.facts import reason_bodies
+from release.domain.settings import Channel, OnCap, OnChunkFailure, ReleaseRequest, ReleaseSettings
+from release.facts import format_instant, reason_bodies
 from release.handlers.dry_run import keep_consumed, load_dry_state
 from release.handlers.release_many import Ask, Decided, write_decisions
 from release.handlers.release_state import ReleaseState, decide_with_ids, lock_state
@@ -23,22 +22,33 @@ from release.store.dry_runs import forget_consumed
 from release.store.jobs import Job, JobResult
 from release.store.late_events import NO_PATIENCE, Patience, late_events
 from release.store.put_off_chunks import PutOffChunk, Why
-from shared import failpoints
-from shared.database.database import Database
-from shared.database.faults import is_transient
 from shared.database.unit_of_work import Cause, UnitOfWork
 
 QUICK: Final = "quick"
 """The mode of a job that a quick action became: its channel stays quick, so that it is told what that means."""
 
+PENDING_KIND: Final = "release_job"
+"""What operators are told to be pending when chunks of a job have failed by a fault of ours."""
+
 LOOK_AGAIN_SECONDS: Final = 0.5
 WAITED_FOR_KEPT_MAX: Final = 20
 
-log = structlog.get_logger(__name__)
+
+@dataclass(slots=True)
+class Begun:
+    """What a step has begun: a job and, if it came to that, a chunk. For whoever looks at why the step broke."""
+
+    job: Job | None = None
+    chunk: PutOffChunk | None = None
 
 
 async def work_on(
-    work: UnitOfWork, job: Job, settings: ReleaseSettings, *, patience: Patience = NO_PATIENCE
+    work: UnitOfWork,
+    job: Job,
+    settings: ReleaseSettings,
+    *,
+    patience: Patience = NO_PATIENCE,
+    begun: Begun | None = None,
 ) -> Job:
     """Do the next step of a job whose row is locked: start it, decide a chunk, or stop it; the last one ends it.
 
@@ -54,8 +64,15 @@ async def work_on(
     chunk = await _next_chunk(work, job)
     if chunk is None:
         return job
+    if begun is not None:
+        begun.chunk = chunk
     before = job
     job = await _work_chunk(work, job, chunk, settings, patience)
+    return await go_on(work, before, job)
+
+
+async def go_on(work: UnitOfWork, before: Job, job: Job) -> Job:
+    """Save and tell what has become of a job by a chunk, and end it where that was the last; its row is locked."""
     await jobs.save_job(work.connection, job)
     if job.done > before.done and not job.has_ended:
         await _publish(work, "progressed", job)
@@ -84,8 +101,27 @@ async def _work_chunk(
         waiting = replace(chunk, cause=Why.WAITS)
         await put_off_chunks.put_off(connection, waiting, seconds=LOOK_AGAIN_SECONDS, waits_for=waits_for)
         return job
-    await put_off_chunks.take_up(connection, chunk)
-    return await _decide_chunk(work, job, ids, settings)
+    await take_up(work, job, chunk)
+    return await decide_events(work, job, ids, settings)
+
+
+async def take_up(work: UnitOfWork, job: Job, chunk: PutOffChunk) -> None:
+    """The chunk is put off no longer; tells that a job has recovered whose last one it was that had failed."""
+    await put_off_chunks.take_up(work.connection, chunk)
+    if chunk.cause is Why.FAILED:
+        left = await put_off_chunks.count_put_off(work.connection, job.job_id)
+        if Why.FAILED not in left:
+            _tell_recovered(work, job, chunk.since)
+
+
+def _tell_recovered(work: UnitOfWork, job: Job, since: datetime | None) -> None:
+    body = {"kind": PENDING_KIND, "id": job.job_id, "since": format_instant(since or datetime.now(UTC))}
+    work.publish("release.work.recovered.v1", job.job_id, body, job.cause)
+
+
+def rule_of(job: Job, settings: ReleaseSettings) -> OnChunkFailure:
+    """What becomes of the good events of a chunk of this job that has a culprit."""
+    return job.on_chunk_failure or settings.on_chunk_failure
 
 
 async def _end_if_over(work: UnitOfWork, job: Job) -> Job:
@@ -113,21 +149,25 @@ async def _stop(work: UnitOfWork, job: Job) -> Job:
     """What is not decided awaits release again; stage 2 follows for what was released."""
     await job_selections.let_go_events(work.connection, job.job_id)
     stopped = await jobs.stop_pending(work.connection, job.job_id)
-    await put_off_chunks.forget_all(work.connection, job.job_id)
+    if Why.FAILED in (forgotten := await put_off_chunks.forget_all(work.connection, job.job_id)):
+        _tell_recovered(work, job, forgotten[Why.FAILED])
     return await _end(work, replace(job, status=JobStatus.STOPPED, passed=job.total, stopped=stopped))
 
 
-async def _decide_chunk(
+async def decide_events(
     work: UnitOfWork, job: Job, billing_event_ids: Sequence[str], settings: ReleaseSettings
 ) -> Job:
+    """Decide and write events of a locked job together, by its rule for chunks; gives the job with its figures.
+
+    Locks their projects, then the events; a dry run locks neither.
+    """
     request = ReleaseRequest(
         Channel.QUICK if job.mode == QUICK else Channel.JOB,
         OnCap.REFUSE,
         job.job_id,
         job.permitted_projects,
     )
-    if job.on_chunk_failure is not None:
-        settings = replace(settings, on_chunk_failure=job.on_chunk_failure)
+    settings = replace(settings, on_chunk_failure=rule_of(job, settings))
 
     def decide(state: ReleaseState) -> ChunkDecision:
         return decide_chunk(
@@ -193,41 +233,6 @@ async def _publish(work: UnitOfWork, what: str, job: Job, cause: Cause | None = 
     work.publish(f"release.job.{what}.v1", job.job_id, job_fact_body(job, list(failures)), cause or job.cause)
 
 
-def job_step(
-    database: Database, settings: ReleaseSettings, *, patience: Patience = NO_PATIENCE
-) -> Callable[[], Awaitable[bool]]:
-    """The step of the worker that works jobs: one step of the job that has waited longest, in one transaction.
-
-    What time may cure is tried again; a job that breaks the step otherwise has failed. A chunk of which events are late
-    waits as long as `patience` says.
-    """
-
-    async def step() -> bool:
-        taken: Job | None = None
-
-        async def act(work: UnitOfWork) -> None:
-            nonlocal taken
-            taken = await jobs.take_job(work.connection)
-            if taken is not None:
-                await work_on(work, taken, settings, patience=patience)
-
-        try:
-            await database.run(act)
-        except Exception as error:
-            broken: Job | None = taken
-            if broken is None or is_transient(error):
-                raise
-            log.exception("release job cannot be worked to its end", job_id=broken.job_id)
-            job_id, failure = broken.job_id, type(error).__name__
-            await database.run(lambda work: fail_job(work, job_id, failure))
-        if taken is None:
-            return False
-        failpoints.hit(failpoints.JOB_AFTER_CHUNK)
-        return True
-
-    return step
-
-
 async def ask_to_stop(work: UnitOfWork, job_id: str, stopper: Mapping[str, Any] | None) -> Job | None:
     """Let a job be stopped before its next chunk; None where there is no such job. One that is over stays as it is.
 
@@ -241,14 +246,13 @@ async def ask_to_stop(work: UnitOfWork, job_id: str, stopper: Mapping[str, Any] 
     return await jobs.load_job(work.connection, job_id)
 
 
-async def fail_job(work: UnitOfWork, job_id: str, failure: str) -> None:
-    """End a job that cannot be worked to its end: what it has not decided awaits release again.
+async def fail_dry_run(work: UnitOfWork, job_id: str, failure: str) -> None:
+    """End a dry run that cannot be worked to its end: nothing hangs on it, and it is quickly started anew.
 
-    Locks the job, then its queued events.
+    Locks its row.
     """
     job = await jobs.lock_job(work.connection, job_id)
     if job is None or job.has_ended:
         return
-    await job_selections.let_go_events(work.connection, job_id)
     await put_off_chunks.forget_all(work.connection, job_id)
     await _end(work, replace(job, status=JobStatus.FAILED, failure=failure))

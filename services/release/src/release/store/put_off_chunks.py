@@ -45,7 +45,7 @@ select job_id, first_place, last_place, cause, tries, since from release_job_chu
 where job_id = $1 and due_at <= now() order by due_at, first_place limit 1
 """
 _DONE: Final = "delete from release_job_chunks_put_off where job_id = $1 and first_place = $2"
-_FORGET: Final = "delete from release_job_chunks_put_off where job_id = $1 returning cause"
+_FORGET: Final = "delete from release_job_chunks_put_off where job_id = $1 returning cause, since"
 _ALL_DUE: Final = "update release_job_chunks_put_off set due_at = now() where job_id = $1"
 _COUNTS: Final = """
 select cause, count(*) as chunks from release_job_chunks_put_off where job_id = $1 group by cause
@@ -53,9 +53,10 @@ select cause, count(*) as chunks from release_job_chunks_put_off where job_id = 
 _WAITED_FOR: Final = """
 select waits_for from release_job_chunks_put_off where job_id = $1 and cause = 'waits' order by first_place limit $2
 """
-_REASONS: Final = """
-select distinct reason from release_job_chunks_put_off where job_id = $1 and cause = 'failed' order by reason limit $2
+_IS_PUT_OFF: Final = """
+select exists (select from release_job_chunks_put_off where job_id = $1 and first_place = $2 and tries = $3)
 """
+_JOBS_PENDING: Final = "select count(distinct job_id) from release_job_chunks_put_off where cause = 'failed'"
 
 
 async def put_off(
@@ -92,9 +93,12 @@ async def take_up(connection: Connection, chunk: PutOffChunk) -> None:
     await connection.execute(_DONE, chunk.job_id, chunk.first_place)
 
 
-async def forget_all(connection: Connection, job_id: str) -> set[Why]:
-    """Nothing of the job is put off any longer; tells why it was. The job must be locked."""
-    return {Why(row["cause"]) for row in await connection.fetch(_FORGET, job_id)}
+async def forget_all(connection: Connection, job_id: str) -> dict[Why, datetime]:
+    """Nothing of the job is put off any longer; tells why it was, and since when. The job must be locked."""
+    rows = await connection.fetch(_FORGET, job_id)
+    return {
+        Why(row["cause"]): row["since"] for row in sorted(rows, key=lambda row: row["since"], reverse=True)
+    }
 
 
 async def make_all_due(connection: Connection, job_id: str) -> None:
@@ -113,6 +117,11 @@ async def load_waited_for(connection: Reader, job_id: str, *, entries_max: int) 
     return [entry for row in rows for entry in row["waits_for"]][:entries_max]
 
 
-async def load_pending_reasons(connection: Reader, job_id: str, *, reasons_max: int) -> list[str]:
-    """By what faults of ours chunks of a job have failed that are tried again."""
-    return [row["reason"] for row in await connection.fetch(_REASONS, job_id, reasons_max)]
+async def is_put_off(connection: Reader, chunk: PutOffChunk) -> bool:
+    """Whether the chunk is put off as it was, and nobody has worked on it since."""
+    return bool(await connection.fetchval(_IS_PUT_OFF, chunk.job_id, chunk.first_place, chunk.tries))
+
+
+async def count_pending_jobs(connection: Reader) -> int:
+    """How many jobs have chunks that failed by a fault of ours and are tried again."""
+    return int(await connection.fetchval(_JOBS_PENDING))
