@@ -121,6 +121,12 @@ async def test_the_same_cause_is_told_once_in_redeliveries_repetitions_and_resta
     assert await notifier.told() == ([USER], [MAIL])
 
 
+async def test_a_job_that_ended_with_pending_events_is_told_of_once_more(notifier: NotifierDriver) -> None:
+    await notifier.take(fact(JOB, pending=3), fact(JOB, pending=3), fact(JOB, status="completed", failed=0))
+    causes = [alert["cause"] for alert in await notifier.alerts()]
+    assert sorted(causes) == ["release-job/J-1/ended", "release-job/J-1/ended/pending"]
+
+
 async def test_batches_at_the_same_time_tell_once(notifier: NotifierDriver) -> None:
     records = [fact(JOB, job_id=f"J-{number}") for number in range(30)]
     again = [fact(JOB, job_id=f"J-{number}") for number in reversed(range(30))]

@@ -56,6 +56,12 @@ def _reconciliation(service: str) -> _Telling:
     )
 
 
+def _release_job_cause(message: Message) -> str:
+    """A job that has ended with pending events is told of once more, when none is left (domain.md section 4)."""
+    job = message.body
+    return f"release-job/{job.job_id}/ended{'/pending' if job.pending else ''}"
+
+
 def _work_pending(service: str) -> _Telling:
     """Of each kind once an hour: a fault that everything meets fails a thousand things at once."""
     return _Telling(
@@ -65,9 +71,7 @@ def _work_pending(service: str) -> _Telling:
 
 
 _TELLINGS: Final = {
-    "release.job.completed.v1": _Telling(
-        cause=lambda message: f"release-job/{message.body.job_id}/ended", notice=job_notice
-    ),
+    "release.job.completed.v1": _Telling(cause=_release_job_cause, notice=job_notice),
     "release.cap.threshold-crossed.v1": _Telling(
         cause=lambda message: f"cap-threshold/{message.id}", notice=threshold_notice
     ),
