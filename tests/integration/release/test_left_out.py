@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from integration.release.driver import Fact, Record, generated, item, project, words
 from integration.release.http import Api
@@ -15,7 +16,10 @@ from release.store.event_lists import EventFilter, list_event_ids
 from release.store.reconciliation import CHECK_NAMES, run_check
 from shared.database.database import Database
 from shared.database.unit_of_work import NO_CAUSE, UnitOfWork
+from sluice.client import CallError
+from sluice.commands import move_left_out as command
 from sluice.explaining import sentences
+from sluice.main import app
 from unit.shared.http.sample import Issuer
 
 CRITERION = 'category != "expense"'
@@ -201,7 +205,8 @@ async def test_what_is_left_out_is_moved_to_a_new_event_and_given_back_to_the_ca
     ]
     budgets = [{"budget_id": "B-1", "amount": "100.00"}]
     await driver.released(
-        capped_project("200.00", budgets=budgets), generated("BE-1", *items, customer_reference="PO 1")
+        capped_project("200.00", budgets=budgets),
+        generated("BE-1", *items, customer_reference="PO 1", corrects_billing_event_id="BE-0"),
     )
     await driver.accounting(leaving_out(left_out("i2", amounts[1])))
     assert (await driver.cap()).remaining == remaining[0]
@@ -226,6 +231,7 @@ async def test_what_is_left_out_is_moved_to_a_new_event_and_given_back_to_the_ca
     )
     assert (made["stage"], made["version"], made["summary_amount"]) == ("awaiting_release", 1, amounts[1])
     assert (made["origin_id"], made["root_id"], made["made_by_cap"]) == ("BE-1", "BE-1", False)
+    assert (origin["corrects_billing_event_id"], made["corrects_billing_event_id"]) == ("BE-0", None)
     assert (made["customer_reference"], made["account_id"], made["document_id"]) == ("PO 1", "A-1", None)
     assert [(each["item_id"], each["left_out"]) for each in made["items"]] == [("i2", False)]
     rows = await driver.database.pool.fetch("select act, budget_id, amount from cap_ledger order by entry_id")
@@ -319,3 +325,35 @@ async def test_where_a_moved_item_came_from_is_explained(api: Api, driver: Accou
     assert told["came_from"]["billing_event_id"] == "BE-1"
     assert told["came_from"]["rule"] == "left_out_moved"
     assert any("moved here from BE-1" in line for line in sentences(told))
+
+
+async def test_the_command_that_moves(
+    api: Api, driver: AccountingDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await driver.released(project(), worth("BE-1", "100.00", "20.00", "5.00"))
+    await driver.accounting(leaving_out(left_out("BE-1-2", "20.00"), left_out("BE-1-3", "5.00")))
+    answer = await move(driver)
+    monkeypatch.setattr(command, "connect", lambda *_: Service(answer))
+    done = CliRunner().invoke(app, ["move-left-out", "BE-1"])
+    assert (done.exit_code, done.output) == (0, "2 items, 25.00 GBP, moved to BE-1.2\n")
+    monkeypatch.setattr(command, "connect", lambda *_: Service(None))
+    assert CliRunner().invoke(app, ["move-left-out", "BE-1"]).exit_code == 1
+
+
+class Service:
+    """Answers the command as the service did."""
+
+    def __init__(self, answer: dict[str, Any] | None) -> None:
+        self._answer = answer
+
+    def __enter__(self) -> "Service":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+    def post(self, path: str, _body: object) -> dict[str, Any]:
+        assert path == "/billing-events/BE-1/move-left-out"
+        if self._answer is None:
+            raise CallError("POST: 409 nothing_left_out")
+        return self._answer

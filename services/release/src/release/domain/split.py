@@ -71,7 +71,10 @@ def split_event(event: BillingEvent, division: Division, taken_ids: Container[st
 def event_made_of(
     event: BillingEvent, new_id: str, items: Sequence[BillingEventItem], *, made_by_cap: bool
 ) -> BillingEvent:
-    """The new event of items that leave their event: it awaits release, and is linked to its origin and root."""
+    """The new event of items that leave their event: it awaits release, and is linked to its origin and root.
+
+    It keeps everything but what the event corrects (domain.md section 3).
+    """
     return replace(
         event,
         billing_event_id=new_id,
@@ -82,6 +85,7 @@ def event_made_of(
         origin_id=event.billing_event_id,
         root_id=event.lineage_root_id,
         made_by_cap=made_by_cap,
+        corrects_billing_event_id=None,
     )
 
 
