@@ -10,6 +10,7 @@ from faststream import AckPolicy
 
 from shared.database.database import Database
 from shared.messaging.batches import Line
+from shared.messaging.polling import Polling
 from shared.service import make_broker, make_consumers
 from shared.settings import ServiceSettings
 
@@ -50,6 +51,7 @@ def test_subscribers_neither_lose_nor_skip_nor_answer(subscribers: list[Any]) ->
         assert options["group_instance_id"]
         assert [assignor.name for assignor in options["partition_assignment_strategy"]] == ["sticky"]
         assert subscriber.max_records == 500
+        assert isinstance(subscriber.get_msg.__self__, Polling)
         assert 20 <= subscriber.batch_timeout_ms <= 50
 
 

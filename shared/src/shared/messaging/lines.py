@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -19,8 +19,8 @@ from faststream.kafka import KafkaBroker
 from shared.kafka_options import ISOLATION_LEVEL
 from shared.messaging.batches import BatchNotTakenError, BatchProcessor, Line
 from shared.messaging.offsets import Offsets, TakenRecords
+from shared.messaging.polling import BATCH_TIMEOUT_MS, Polling, position_of, stable_end_of
 
-BATCH_TIMEOUT_MS: Final = 20
 HEARTBEAT_INTERVAL_MS: Final = 3_000
 POLL_INTERVAL_MS_MAX: Final = 300_000
 FETCH_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -117,6 +117,8 @@ class Consumer:
             await asyncio.sleep(max(0.0, line.pace_seconds - (time.monotonic() - started)))
 
         self.subscriber(take)
+        self._polling = Polling(line.name, records_max=line.records_max)
+        self.subscriber.get_msg = self._polling.poll  # type: ignore[method-assign]
 
     @property
     def has_died(self) -> bool:
@@ -135,8 +137,7 @@ class Consumer:
             return 0
         lag = 0
         for partition in consumer.assignment():
-            end = self._stable_end(consumer, partition)
-            position = self._position(consumer, partition)
+            end, position = stable_end_of(consumer, partition), position_of(consumer, partition)
             if end is not None and position is not None:
                 lag += max(0, end - position)
         if not lag and not self._in_hand_records:
@@ -148,23 +149,10 @@ class Consumer:
         consumer = self.subscriber.consumer
         held_back = 0
         for partition in consumer.assignment():
-            end, stable_end = consumer.highwater(partition), self._stable_end(consumer, partition)
+            end, stable_end = consumer.highwater(partition), stable_end_of(consumer, partition)
             if end is not None and stable_end is not None:
                 held_back += max(0, end - stable_end)
         return held_back
-
-    @staticmethod
-    def _stable_end(consumer: Any, partition: TopicPartition) -> int | None:
-        """The last stable offset; a broker without transactions tells none. None before the first fetch."""
-        stable: int | None = consumer.last_stable_offset(partition)
-        end: int | None = consumer.highwater(partition)
-        return end if stable is None or stable < 0 else stable
-
-    @staticmethod
-    def _position(consumer: Any, partition: TopicPartition) -> int | None:
-        assignment = consumer._subscription.subscription.assignment  # noqa: SLF001 - position() would wait
-        state = assignment.state_value(partition) if assignment else None
-        return state.position if state is not None and state.has_valid_position else None
 
     async def check(self) -> str | None:
         """Raise if the line cannot go on; a sentence about it otherwise."""
@@ -174,6 +162,8 @@ class Consumer:
             raise RuntimeError("paused: most of the last records are bad")
         if self._processor.stopped_by is not None:
             raise RuntimeError(f"stopped by a fault of ours: {self._processor.stopped_by}")
+        if self._polling.unreadable is not None:
+            raise RuntimeError(self._polling.unreadable)
         lag = self.lag_records()
         # A line that had nothing to do for an hour is not stuck when the next record comes.
         silent_seconds = time.monotonic() - max(self._processor.last_taken_at, self._level_at)

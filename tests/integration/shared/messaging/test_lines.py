@@ -1,16 +1,18 @@
 """Lines on a real broker: what FastStream's defaults would lose arrives (architecture.md)."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer.fetcher import PartitionRecords
 
 from shared.database.database import Database
 from shared.database.unit_of_work import UnitOfWork
-from shared.messaging import batches, lines
+from shared.messaging import batches, lines, polling
 from shared.messaging.batches import Line
 from shared.messaging.message import Message
 from shared.service import make_broker, make_consumers
@@ -182,3 +184,55 @@ async def test_a_restarted_replica_takes_its_partitions_at_once(
             await consumer.subscriber.consumer._client.close()
             for task in consumer.subscriber.tasks:
                 task.cancel()
+
+
+async def test_a_partition_that_cannot_be_read_is_held_alone_and_nothing_is_lost(
+    store: Database,
+    effects: Effects,
+    topic: str,
+    settings: ServiceSettings,
+    producer: AIOKafkaProducer,
+    unique_name: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(polling, "HOLD_SECONDS_FIRST", 0.2)
+    monkeypatch.setattr(polling, "HOLD_SECONDS_MAX", 0.2)
+    read = PartitionRecords._consumer_record
+    damaged = True
+
+    def read_unless_damaged(self: PartitionRecords, partition: TopicPartition, record: Any) -> Any:
+        if damaged and partition.partition == 0 and record.offset == 2:
+            raise ValueError("not decodable")
+        return read(self, partition, record)
+
+    monkeypatch.setattr(PartitionRecords, "_consumer_record", read_unless_damaged)
+    for partition in range(3):
+        for number in range(5):
+            value = json.dumps({"account_id": f"A-{partition}{number}", "version": 1}).encode()
+            headers = cloud_event_headers(ACCOUNT, f"{partition} {number}")
+            await producer.send(topic, value, partition=partition, headers=headers)
+    await producer.flush()
+    everything = [f"A-{partition}{number}" for partition in range(3) for number in range(5)]
+    readable = [each for each in everything if each not in ("A-02", "A-03", "A-04")]
+    async with taking(store, settings, reading(effects, topic), service=unique_name("release")) as consumer:
+
+        async def says_so() -> bool:
+            try:
+                await consumer.check()
+            except RuntimeError as error:
+                return f"cannot read {topic}/0 at offset 2 (ValueError)" in str(error)
+            return False
+
+        async def taken() -> list[str]:
+            return await accounts_of(store)
+
+        await wait_until(says_so, what="the partition that is held")
+        await wait_until(lambda: _is(taken, readable), what="the effects of all that can be read")
+        damaged = False
+        await wait_until(lambda: _is(taken, everything), what="the rest, when it can be read again")
+        assert await consumer.check() == "0 records behind"
+    assert await dead_letters_of(store) == []
+
+
+async def _is(look: Any, wanted: Any) -> bool:
+    return bool(await look() == wanted)
