@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 
 from accounting_connector.domain.documents import Assessment, assess, draft_document
@@ -11,6 +12,9 @@ from accounting_connector.domain.eligibility import Terms
 from accounting_connector.domain.grouping import Grouping, Threshold, group_for_documents, threshold_reason
 from accounting_connector.domain.mappings import make_mapping
 from accounting_connector.domain.tax import Tax, TaxRule
+from accounting_connector.facts import document_body
+from accounting_connector.store.documents import StoredDocument
+from shared.contracts.decoding import VALUE_BYTES_MAX
 
 TERMS = Terms()
 
@@ -52,6 +56,30 @@ def test_by_account_company_currency_and_sign_and_never_netted(make: Any) -> Non
     assert invoice.billing_event_ids == ("BE-1", "BE-5")
     assert [line.billing_event_id for line in invoice.lines] == ["BE-1", "BE-5", "BE-5"]
     assert len({line.line_id for line in invoice.lines}) == 3
+
+
+def test_what_documents_leave_out_stays_within_what_their_readers_take(make: Any) -> None:
+    """Of the longest ids and criteria, by one event with many such items, and by many events."""
+    many = 11_000
+    long = "x" * 70
+    company = make.company(item_criteria=(make.criterion(f'description != "{"y" * 900}"'),))
+
+    def leaving_out(event_id: str, count: int) -> Assessment:
+        items = [
+            make.item(f"{long}{n}", description="y" * 900 if n else "", business_record_id=f"{long}{n}")
+            for n in range(count + 1)
+        ]
+        given = make.event(*items, billing_event_id=event_id)
+        return assess(make.candidate(given, company=company), TERMS)
+
+    one = [leaving_out(f"{long}1", many)]
+    small = [leaving_out(f"{long}{n}", 2_000) for n in range(4)]
+    assert [len(group) for group in group_for_documents(small, Grouping.ACCOUNT, 1_000)] == [2, 2]
+    for group in group_for_documents([*one, *small], Grouping.ACCOUNT, 1_000):
+        document = draft_document("D-1", group, TERMS, invoice_date=None)
+        body = document_body(StoredDocument(document, None, None))
+        assert len(body["left_out_items"]) == len(document.left_out_items) > 0
+        assert len(orjson.dumps(body)) < VALUE_BYTES_MAX
 
 
 def test_events_of_two_accounts_that_are_mapped_to_one_stay_apart(make: Any) -> None:

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from accounting_connector.domain.documents import Document, DocumentLine
-from accounting_connector.domain.eligibility import LeftOutItem
 from accounting_connector.domain.process_runs import Tally
 from accounting_connector.store.documents import StoredDocument
 from accounting_connector.store.parties import party_body
 from accounting_connector.store.process_runs import ProcessRun
 from accounting_connector.store.reason_bodies import reason_bodies
-from shared.contracts.document import CRITERION_LENGTH_MAX
+from shared.contracts.document import CRITERIA_LENGTH_MAX, CRITERION_LENGTH_MAX
 from shared.money import format_amount, format_number
 
 
@@ -70,7 +69,7 @@ def document_head(stored: StoredDocument) -> dict[str, Any]:
         "total_tax": format_amount(document.total_tax, currency),
         "total_gross": format_amount(document.total_gross, currency),
         "excluded_items": list(document.excluded_items),
-        "left_out_items": [left_out_body(item, currency) for item in document.left_out_items],
+        "left_out_items": _left_out_bodies(document),
         "corrects_document_id": document.corrects_document_id,
         "mirrors_document_id": document.mirrors_document_id,
         "additional_fields": dict(document.additional_fields),
@@ -78,15 +77,20 @@ def document_head(stored: StoredDocument) -> dict[str, Any]:
     }
 
 
-def left_out_body(item: LeftOutItem, currency: str) -> dict[str, Any]:
-    """An item that a document leaves out; of a criterion that is long, its beginning."""
-    return {
-        "billing_event_id": item.billing_event_id,
-        "item_id": item.item_id,
-        "business_record_id": item.business_record_id,
-        "amount": format_amount(item.amount, currency),
-        "criterion": item.criterion[:CRITERION_LENGTH_MAX],
-    }
+def _left_out_bodies(document: Document) -> list[dict[str, Any]]:
+    """The items that a document leaves out; of long criteria, or where there are thousands, their beginning."""
+    items = document.left_out_items
+    length_max = min(CRITERION_LENGTH_MAX, CRITERIA_LENGTH_MAX // max(len(items), 1))
+    return [
+        {
+            "billing_event_id": item.billing_event_id,
+            "item_id": item.item_id,
+            "business_record_id": item.business_record_id,
+            "amount": format_amount(item.amount, document.currency),
+            "criterion": item.criterion[:length_max],
+        }
+        for item in items
+    ]
 
 
 def _line_body(line: DocumentLine, currency: str) -> dict[str, Any]:

@@ -24,6 +24,8 @@ TAXES_MAX = 1_000
 FIELDS_MAX = 200
 CRITERION_LENGTH_MAX = 500
 """Longer than this an item criterion is told by its beginning."""
+CRITERIA_LENGTH_MAX = 1_000_000
+"""All item criteria of a document together, so that its fact stays within what is taken (contract.md section 1)."""
 
 DocumentStatus = Literal["draft", "validated", "cancelled"]
 TaxCategory = Name

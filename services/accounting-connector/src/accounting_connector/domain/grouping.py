@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from accounting_connector.domain.documents import Assessment, Document
 from accounting_connector.domain.lines import DocumentKind
@@ -26,30 +27,35 @@ class Threshold:
     currency: str
 
 
+LEFT_OUT_ITEMS_MAX: Final = 5_000
+"""A document that leaves out more is made of one event only: whoever reads it must be able to take its fact."""
+
+
 def group_for_documents(
     assessments: Sequence[Assessment], grouping: Grouping, max_lines: int, *, more_follow: bool = False
 ) -> tuple[tuple[Assessment, ...], ...]:
     """The events of each document, in the order given; all of them without reasons.
 
-    By account: never netted, an account can get an invoice and a credit note. Over `max_lines` further
-    documents are begun, by whole events. Events that correct different documents are kept apart, so that
-    each document names what it corrects. `more_follow`: groups that events to come could still join are
+    By account: never netted, an account can get an invoice and a credit note. Over `max_lines`, or
+    LEFT_OUT_ITEMS_MAX, further documents are begun, by whole events. Events that correct different documents are kept
+    apart, so that each document names what it corrects. `more_follow`: groups that events to come could still join are
     left out, unless there are no others.
     """
     if grouping is Grouping.BILLING_EVENT:
         return tuple((assessment,) for assessment in assessments)
     groups: list[list[Assessment]] = []
-    open_groups: dict[tuple[object, ...], tuple[list[Assessment], int]] = {}
+    open_groups: dict[tuple[object, ...], tuple[list[Assessment], int, int]] = {}
     for assessment in assessments:
         key = _group_key(assessment)
-        line_count = len(assessment.mapped.items)
-        group, lines_before = open_groups.get(key, (None, 0))
-        if group is None or lines_before + line_count > max_lines:
-            group, lines_before = [], 0
-            groups.append(group)
-        group.append(assessment)
-        open_groups[key] = (group, lines_before + line_count)
-    still_open = {id(group) for group, _ in open_groups.values()} if more_follow else set()
+        found, lines, left_out = open_groups.get(key, (None, 0, 0))
+        lines += len(assessment.mapped.items)
+        left_out += len(assessment.left_out_items)
+        if found is None or lines > max_lines or left_out > LEFT_OUT_ITEMS_MAX:
+            found, lines, left_out = [], len(assessment.mapped.items), len(assessment.left_out_items)
+            groups.append(found)
+        found.append(assessment)
+        open_groups[key] = (found, lines, left_out)
+    still_open = {id(group) for group, _, _ in open_groups.values()} if more_follow else set()
     full = [group for group in groups if id(group) not in still_open]
     return tuple(tuple(group) for group in full or groups)
 
