@@ -314,6 +314,51 @@ async def test_all_eligible_events_leaving_the_others_out(connector: ConnectorDr
     assert (completed["status"], completed["not_passed"]) == ("completed", 0)
 
 
+async def test_what_a_job_releases_after_its_end_is_invoiced_in_the_same_second_stage(
+    connector: ConnectorDriver,
+) -> None:
+    await connector.release(
+        released(event("BE-1"), job_id="J-1", and_invoice=True), job_completed("J-1", 1, pending=2)
+    )
+    await connector.settle()
+    # Told before their job ends once more, and left to its second stage.
+    late = [released(event(f"BE-{number}"), job_id="J-1", and_invoice=True) for number in (2, 3)]
+    await connector.release(*late)
+    await connector.settle()
+    assert len(await connector.facts("validated")) == 1
+    await connector.release(job_completed("J-1", 3))
+    await connector.settle()
+    await connector.release(job_completed("J-1", 3))
+    await connector.settle()
+    documents = await connector.facts("validated")
+    assert [document["billing_event_ids"] for document in documents] == [["BE-1"], ["BE-2"], ["BE-3"]]
+    ends = [fact for fact in await connector.facts() if fact.type == "accounting.process-run.completed.v1"]
+    run_id = derived_id("process-run", "J-1")
+    assert [(end["process_run_id"], end["invoices"], end["extended"]) for end in ends] == [
+        (run_id, 1, 0),
+        (run_id, 3, 1),
+    ]
+
+
+async def test_what_a_job_releases_after_its_end_is_passed_by_itself_in_the_same_run(
+    connector: ConnectorDriver,
+) -> None:
+    flagged = [event(f"BE-{number}", auto_pass_to_accounting=True) for number in (1, 2)]
+    await connector.release(
+        released(flagged[0], job_id="J-1"), job_completed("J-1", 1, and_invoice=False, pending=1)
+    )
+    await connector.settle()
+    await connector.release(released(flagged[1], job_id="J-1"))
+    await connector.settle()
+    await connector.release(job_completed("J-1", 2, and_invoice=False))
+    await connector.settle()
+    documents = await connector.facts("validated")
+    assert [document["billing_event_ids"] for document in documents] == [["BE-1"], ["BE-2"]]
+    ends = [fact for fact in await connector.facts() if fact.type == "accounting.process-run.completed.v1"]
+    assert {end["process_run_id"] for end in ends} == {derived_id("process-run", "J-1")}
+    assert (ends[-1]["invoices"], ends[-1]["status"]) == (2, "completed")
+
+
 async def test_batches_and_filters_stand_for_what_is_released(connector: ConnectorDriver) -> None:
     await connector.release(
         released(event("BE-1")),

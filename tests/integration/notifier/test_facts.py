@@ -127,6 +127,13 @@ async def test_a_job_that_ended_with_pending_events_is_told_of_once_more(notifie
     assert sorted(causes) == ["release-job/J-1/ended", "release-job/J-1/ended/pending"]
 
 
+async def test_a_process_run_that_got_more_events_after_its_end_is_told_of_once_more(
+    notifier: NotifierDriver,
+) -> None:
+    await notifier.take(fact(PROCESS_RUN), fact(PROCESS_RUN, extended=1), fact(PROCESS_RUN, extended=1))
+    assert len({alert["cause"] for alert in await notifier.alerts()}) == 2
+
+
 async def test_batches_at_the_same_time_tell_once(notifier: NotifierDriver) -> None:
     records = [fact(JOB, job_id=f"J-{number}") for number in range(30)]
     again = [fact(JOB, job_id=f"J-{number}") for number in reversed(range(30))]

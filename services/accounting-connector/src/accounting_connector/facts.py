@@ -128,6 +128,7 @@ def process_run_body(run: ProcessRun) -> dict[str, Any]:
         "name": run.name,
         "status": run.status.value,
         "job_id": run.job_id,
+        "extended": run.extended,
         "billing_run_id": run.billing_run_id,
         "invoices": run.tally.invoices,
         "credit_notes": run.tally.credit_notes,

@@ -109,6 +109,7 @@ class ProcessRunFact(Fact):
     `warnings`: events that were passed, with what to look at; `left_out` by currency. `at_once`: a
     single event was passed at once, which is told without a mail (domain.md section 4). `pending`: so many
     events failed by our own fault and are tried again; once there are none left, the end is told once more.
+    `extended`: so often it got more events after its end, since a release job released them later.
     """
 
     process_run_id: Id
@@ -116,6 +117,7 @@ class ProcessRunFact(Fact):
     status: ProcessRunStatus
     name: Name = ""
     job_id: Id | None = None
+    extended: Count = 0
     billing_run_id: Id | None = None
     invoices: Count = 0
     credit_notes: Count = 0

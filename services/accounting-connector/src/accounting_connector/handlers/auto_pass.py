@@ -131,14 +131,19 @@ def _run(
 
 
 async def _collect(work: UnitOfWork, job_id: str, event_ids: Sequence[str], trigger: Trigger) -> None:
-    """Add events that a job has released to the job's own process run, which ends when the job is counted out."""
+    """Add events that a job has released to the job's own process run, which ends when the job is counted out.
+
+    Where it has ended already, a fault of ours has kept these: it goes on.
+    """
     run = replace(
         _run(derived_id("process-run", job_id), trigger.starter, trigger.cause, ()),
         job_id=job_id,
         collects_job=True,
     )
-    await start_run(work, run)
+    is_new = await start_run(work, run)
     await process_run_events.freeze_ids(work.connection, run.process_run_id, event_ids, run.grouping)
+    if not is_new:
+        await process_runs.extend_run(work.connection, run.process_run_id)
 
 
 async def _pass_act(

@@ -57,6 +57,14 @@ async def start_run(work: UnitOfWork, run: ProcessRun) -> bool:
     return True
 
 
+async def start_or_extend(work: UnitOfWork, run: ProcessRun, job_id: str) -> None:
+    """Start the second stage of release and invoice or, where it is there, go on with what its job released since."""
+    if await start_run(work, run):
+        return
+    if await process_run_events.freeze_job(work.connection, run.process_run_id, job_id):
+        await process_runs.extend_run(work.connection, run.process_run_id)
+
+
 async def add_what_has_settled(work: UnitOfWork, run: ProcessRun) -> None:
     """Add what a new run's filter or batches stand for by now: a release just before it may have been told of since."""
     if "billing_event_ids" not in run.selection:

@@ -8,7 +8,7 @@ from accounting_connector.domain.billing_events import Stage
 from accounting_connector.domain.process_runs import ProcessRunKind
 from accounting_connector.handlers.auto_pass import Trigger, take_triggers
 from accounting_connector.handlers.deployment import Deployment
-from accounting_connector.handlers.process_runs import start_run
+from accounting_connector.handlers.process_runs import start_or_extend
 from accounting_connector.store import billing_events, release_jobs
 from accounting_connector.store.billing_events import ProjectedEvent
 from accounting_connector.store.process_runs import ProcessRun
@@ -126,7 +126,8 @@ async def handle_release_facts(work: UnitOfWork, messages: Sequence[Message], de
     if news.jobs:
         for job in await release_jobs.advance(work.connection, news.jobs):
             if job.and_invoice:
-                await start_run(work, _second_stage(job, news.job_causes[job.job_id], deployment))
+                second_stage = _second_stage(job, news.job_causes[job.job_id], deployment)
+                await start_or_extend(work, second_stage, job.job_id)
     if news.triggers:
         await take_triggers(work, deployment, news.triggers)
 

@@ -88,9 +88,10 @@ async def freeze_ids(
     await connection.execute(_FREEZE_IDS, process_run_id, billing_event_ids, by_account)
 
 
-async def freeze_job(connection: Connection, process_run_id: str, job_id: str) -> None:
-    """Freeze the events that a job has released, by date, then id."""
-    await connection.execute(_FREEZE_JOB, process_run_id, job_id)
+async def freeze_job(connection: Connection, process_run_id: str, job_id: str) -> bool:
+    """Freeze the events that a job has released, by date, then id; whether there are any that the run did not have."""
+    status = await connection.execute(_FREEZE_JOB, process_run_id, job_id)
+    return bool(status != "INSERT 0 0")
 
 
 async def log_at_once(connection: Connection, entries: Sequence[tuple[str, LogEntry]]) -> None:

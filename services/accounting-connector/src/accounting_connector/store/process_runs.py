@@ -78,6 +78,10 @@ where run.status = 'in_progress' and (
 order by run.worked_at, run.process_run_id limit 1
 for update of run skip locked
 """
+_EXTEND: Final = """
+update process_runs set status = 'in_progress', ended_at = null, extended = extended + 1
+where process_run_id = $1 and status <> 'in_progress'
+"""
 _LOCK: Final = "select * from process_runs where process_run_id = $1 for update"
 _SAVE: Final = """
 update process_runs set status = $2, invoices = $3, credit_notes = $4, not_passed = $5, already_done = $6, totals = $7,
@@ -120,6 +124,8 @@ class ProcessRun:
     collection_date: datetime.date | None = None
     threshold: Threshold | None = None
     job_id: str | None = None
+    extended: int = 0
+    """How often it got more events after it had ended."""
     collects_job: bool = False
     at_once: bool = False
     status: ProcessRunStatus = ProcessRunStatus.IN_PROGRESS
@@ -165,6 +171,11 @@ async def take_run(connection: Connection, *, settle_seconds: float) -> tuple[Pr
     """
     row = await connection.fetchrow(_TAKE, settle_seconds)
     return None if row is None else (run_of(row), row["worked_at"] == row["created_at"])
+
+
+async def extend_run(connection: Connection, process_run_id: str) -> None:
+    """Let a run that has ended go on, since it got more events; locks it. One that goes on stays as it is."""
+    await connection.execute(_EXTEND, process_run_id)
 
 
 async def lock_run(connection: Connection, process_run_id: str) -> ProcessRun | None:
@@ -223,6 +234,7 @@ def run_of(row: Mapping[str, Any]) -> ProcessRun:
         collection_date=row["collection_date"],
         threshold=threshold,
         job_id=row["job_id"],
+        extended=row["extended"],
         collects_job=row["collects_job"],
         at_once=row["at_once"],
         status=ProcessRunStatus(row["status"]),

@@ -13,6 +13,7 @@ order by told.job_id
 on conflict (job_id) do update set
   released_read = known.released_read + excluded.released_read,
   released_told = coalesce(excluded.released_told, known.released_told),
+  is_counted = known.is_counted and coalesce(excluded.released_told <= known.released_told, true),
   and_invoice = coalesce(excluded.and_invoice, known.and_invoice),
   starter = coalesce(excluded.starter, known.starter)
 """
@@ -35,7 +36,10 @@ class JobNews:
 
 @dataclass(frozen=True, slots=True)
 class CountedJob:
-    """A job that has ended, and of which all `released` facts have been read."""
+    """A job that has ended, and of which all `released` facts have been read.
+
+    One that released more after its end, since a fault of ours kept that, has ended once more.
+    """
 
     job_id: str
     and_invoice: bool

@@ -34,9 +34,13 @@ def _status_cause(message: Message) -> str:
 
 
 def _process_run_cause(message: Message) -> str:
-    """A run that has ended with pending events is told of once more, when none is left (domain.md section 4)."""
+    """A run that has ended with pending events is told of once more, when none is left (domain.md section 4).
+
+    So is one that got more events after its end.
+    """
     run = message.body
-    return f"process-run/{run.process_run_id}/ended{'/pending' if run.pending else ''}"
+    ended = f"process-run/{run.process_run_id}/ended"
+    return ended + (f"/{run.extended}" if run.extended else "") + ("/pending" if run.pending else "")
 
 
 @dataclass(frozen=True, slots=True)
