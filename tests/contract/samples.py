@@ -478,6 +478,7 @@ _PROCESS_RUN: Final[Body] = {
     "status": "completed_with_errors",
     "name": "Release and invoice J-1",
     "job_id": "J-1",
+    "extended": 0,
     "billing_run_id": None,
     "invoices": 1,
     "credit_notes": 0,
