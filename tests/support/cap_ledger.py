@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 RELEASED: Final = "release.billing-event.released.v1"
 SPLIT: Final = "release.billing-event.split.v1"
 REVERTED: Final = "release.billing-event.reverted.v1"
+LEFT_OUT: Final = "release.billing-event.left-out.v1"
 REGISTERED: Final = "release.billing-event.registered.v1"
 
 Total = tuple[str, str | None, str]
@@ -36,7 +37,8 @@ class RebuiltLedger:
 
     lines: list[Line] = field(default_factory=list)
     totals: dict[Total, Decimal] = field(default_factory=dict)
-    _released: dict[str, dict[str | None, Decimal]] = field(default_factory=dict)
+    _released: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
+    _moved: dict[str, set[str]] = field(default_factory=dict)
     _heads: dict[str, tuple[str, str]] = field(default_factory=dict)
     _reverted: set[str] = field(default_factory=set)
     _splits: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
@@ -51,6 +53,8 @@ class RebuiltLedger:
                     self._splits.setdefault(body["origin_id"], []).append(body)
                 case str() if fact_type == REGISTERED:
                     self._check_new_event(body["billing_event"])
+                case str() if fact_type == LEFT_OUT and body["moved_to"] is not None:
+                    self._move(body)
                 case str() if fact_type == REVERTED:
                     self._revert(body["billing_event_id"])
         return self
@@ -58,25 +62,32 @@ class RebuiltLedger:
     def _release(self, event: Mapping[str, Any]) -> None:
         event_id = event["billing_event_id"]
         assert event_id not in self._released, f"{event_id} is released twice"
-        amounts: dict[str | None, Decimal] = {None: Decimal(0)}
-        for item in event["items"]:
-            amount = Decimal(item["amount"])
-            amounts[None] += amount
-            if item["budget_id"] is not None:
-                amounts[item["budget_id"]] = amounts.get(item["budget_id"], Decimal(0)) + amount
-        assert amounts[None] == Decimal(event["summary_amount"]), event_id
+        items = {item["item_id"]: item for item in event["items"]}
+        assert _amounts(items.values())[None] == Decimal(event["summary_amount"]), event_id
         if event_id in self._splits:
             kept = self._ids(event_id, "released_item_ids") | self._adjustments(event_id, event_id)
             assert {item["item_id"] for item in event["items"]} == kept, (
                 f"{event_id} is not what its split left"
             )
-        self._released[event_id] = amounts
+        self._released[event_id] = items
         self._heads[event_id] = (event["project_id"], event["currency"])
-        self._book(event_id, "release", 1)
+        self._book(event_id, "release", 1, items.values())
+
+    def _move(self, told: Mapping[str, Any]) -> None:
+        """Items that their document leaves out go to a new event; all parts are told before it is registered."""
+        item_ids = {item["item_id"] for item in told["items"]}
+        self._moved.setdefault(told["moved_to"], set()).update(item_ids)
+        if told["part"] == told["parts"]:
+            released = self._released[told["billing_event_id"]]
+            moved = [released.pop(item_id) for item_id in self._moved[told["moved_to"]]]
+            self._book(told["billing_event_id"], "move", -1, moved)
 
     def _check_new_event(self, event: Mapping[str, Any]) -> None:
         origin_id, event_id = event["origin_id"], event["billing_event_id"]
         if origin_id is None:
+            return
+        if event_id in self._moved:
+            assert {item["item_id"] for item in event["items"]} == self._moved[event_id]
             return
         assert all(part["new_id"] == event_id for part in self._splits[origin_id])
         moved = self._ids(origin_id, "moved_item_ids") | self._adjustments(origin_id, event_id)
@@ -96,14 +107,23 @@ class RebuiltLedger:
         assert event_id in self._released, f"{event_id} is reverted and was not released"
         assert event_id not in self._reverted, f"{event_id} is reverted twice"
         self._reverted.add(event_id)
-        self._book(event_id, "revert", -1)
+        self._book(event_id, "revert", -1, self._released[event_id].values())
 
-    def _book(self, event_id: str, act: str, sign: int) -> None:
+    def _book(self, event_id: str, act: str, sign: int, items: Iterable[Mapping[str, Any]]) -> None:
         project_id, currency = self._heads[event_id]
-        for budget_id, amount in self._released[event_id].items():
+        for budget_id, amount in _amounts(items).items():
             total = self.totals.get((project_id, budget_id, currency), Decimal(0)) + sign * amount
             self.totals[project_id, budget_id, currency] = total
             self.lines.append(Line(project_id, budget_id, event_id, act, sign * amount, currency, total))
+
+
+def _amounts(items: Iterable[Mapping[str, Any]]) -> dict[str | None, Decimal]:
+    """What items come to, for their project (None) and for each budget."""
+    amounts: dict[str | None, Decimal] = {None: Decimal(0)}
+    for item in items:
+        for level in {None, item["budget_id"]}:
+            amounts[level] = amounts.get(level, Decimal(0)) + Decimal(item["amount"])
+    return amounts
 
 
 def by_total(lines: Iterable[Line]) -> dict[Total, list[Line]]:

@@ -10,6 +10,7 @@ from integration.release.driver import Fact, Record, generated, item, project, w
 from integration.release.http import Api
 from integration.release.releasing import capped_project, release, worth
 from integration.release.test_explain import explained
+from integration.release.test_rebuilt_ledger import rebuilt, stored_lines
 from integration.release.test_write_back import AccountingDriver, revert, validated, withdrawn
 from release.handlers.left_out import MoveAsk, move_on_request
 from release.store.event_lists import EventFilter, list_event_ids
@@ -20,6 +21,7 @@ from sluice.client import CallError
 from sluice.commands import move_left_out as command
 from sluice.explaining import sentences
 from sluice.main import app
+from support.cap_ledger import by_total
 from unit.shared.http.sample import Issuer
 
 CRITERION = 'category != "expense"'
@@ -249,6 +251,12 @@ async def test_what_is_left_out_is_moved_to_a_new_event_and_given_back_to_the_ca
     assert (await driver.cap()).remaining == remaining[0]
     await driver.accounting(leaving_out(left_out("i2", amounts[1]), document_id="D-9", events=("BE-1",)))
     assert await listed(driver, is_left_out=True) == [], "a document that comes again changes nothing"
+    await check_books(driver)
+
+    await driver.command(revert(cascade=True))
+    await driver.accounting(withdrawn("BE-1"), withdrawn("BE-1.2"))
+    assert (await driver.cap()).remaining == 200
+    assert by_total((await rebuilt(driver)).lines) == by_total(await stored_lines(driver))
     await check_books(driver)
 
 

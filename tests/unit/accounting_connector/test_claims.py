@@ -120,7 +120,9 @@ def test_a_withdrawal_is_refused_while_claimed_or_where_others_share_the_documen
 @pytest.mark.parametrize("amount", ["100.00", "-100.00"])
 def test_a_mirror_is_the_opposite_document_over_the_same_items(make: Any, amount: str) -> None:
     terms = Terms(asked_by_run="R-1")
-    assessment = assess(make.candidate(make.event(make.item("i1", amount), make.item("i2", amount))), terms)
+    items = [make.item("i1", amount), make.item("i2", amount), make.item("i3", amount, category="expense")]
+    company = make.company(item_criteria=(make.criterion('category != "expense"'),))
+    assessment = assess(make.candidate(make.event(*items), company=company), terms)
     made = draft_document("D-1", [assessment], terms, invoice_date=None, collection_date=date(2026, 12, 1))
     original = validate_document(made, "X-2026-000001", date(2026, 11, 20))
     mirror = mirror_document(original, "D-2")
@@ -130,6 +132,7 @@ def test_a_mirror_is_the_opposite_document_over_the_same_items(make: Any, amount
     assert mirror.billing_run_id is None
     assert mirror.total_net == exact_sum(line.amount for line in mirror.lines) == Decimal(200)
     assert [line.billing_event_item_id for line in mirror.lines] == ["i1", "i2"]
+    assert (len(original.left_out_items), mirror.left_out_items, mirror.excluded_items) == (1, (), ())
     assert {line.line_id for line in mirror.lines}.isdisjoint(line.line_id for line in original.lines)
     assert (mirror.taxes, mirror.total_gross) == (original.taxes, original.total_gross)
     validated = validate_document(mirror, "Y-2026-000001", date(2026, 11, 21))
