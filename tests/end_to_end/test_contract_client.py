@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from sluice.demo.kafka import Facts
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from sluice.demo.kafka import Facts, Outgoing
+from sluice.system import System
+from support.load.calls import Calls
 from support.outsider import Outsider
 
 RELEASE = "release.commands"
@@ -232,3 +237,39 @@ async def test_flow_5_a_release_is_undone(outsider: Outsider) -> None:
     mirror_id = withdrawn.body["mirror_document_id"]
     mirror = await outsider.fact(VALIDATED, document_id=mirror_id)
     assert (mirror.body["kind"], mirror.body["total_net"]) == ("sales_credit_note", "80.00")
+
+
+async def test_what_a_transaction_aborts_is_neither_released_nor_billed(
+    outsider: Outsider, system: System
+) -> None:
+    broker = system.infrastructure.broker
+    if not broker.is_idempotent:
+        pytest.skip("this broker has no transactions")
+    kept, aborted = outsider.id("KEPT"), outsider.id("ABORTED")
+    producer = AIOKafkaProducer(
+        bootstrap_servers=broker.bootstrap_servers, transactional_id=outsider.code, compression_type="lz4"
+    )
+    async with producer:
+        for name in ("ABORTED", "KEPT"):
+            event_id = outsider.id(name)
+            command = Outgoing(
+                RELEASE,
+                event_id,
+                "release.billing-event.release.v1",
+                f"release-{event_id}",
+                {"billing_event_id": event_id, "on_cap": "refuse"},
+            )
+            generated = outsider.generated(name, ["100.00"], auto_pass_to_accounting=True)
+            await producer.begin_transaction()
+            for message in [*generated, command]:
+                await producer.send(
+                    message.topic, message.value(), key=message.key.encode(), headers=message.headers()
+                )
+            await (producer.commit_transaction() if event_id == kept else producer.abort_transaction())
+
+    await released(outsider, kept)
+    await document_of(outsider, kept)
+    assert [fact.type for fact in outsider.kafka.facts.in_order if aborted in str(fact.body)] == []
+    async with Calls(system) as calls:
+        books = await calls.until_answered("release", "GET", "/reconciliation", statuses={200})
+        assert books.json()["balanced"], books.json()

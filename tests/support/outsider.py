@@ -24,9 +24,11 @@ class Outsider:
 
     async def tell(self, topic: str, type_: str, key: str, body: dict[str, Any], *, times: int = 1) -> None:
         """Send a `psa.*` message; sent several times, it has the same id."""
+        await self.kafka.send([self._told(topic, type_, key, body)] * times)
+
+    def _told(self, topic: str, type_: str, key: str, body: dict[str, Any]) -> Outgoing:
         message_id = f"{type_}:{key}:{json.dumps(body)}"[:200]
-        message = Outgoing(topic, key, type_, message_id, body, self.traceparent)
-        await self.kafka.send([message] * times)
+        return Outgoing(topic, key, type_, message_id, body, self.traceparent)
 
     async def command(self, topic: str, type_: str, key: str, body: dict[str, Any]) -> str:
         """Send a command; gives its id."""
@@ -85,7 +87,21 @@ class Outsider:
     async def event(self, name: str, amounts: list[str], *, project: str = "P", **fields: Any) -> str:
         """A billing event with items of these amounts; gives its id when the release service has completed it."""
         event_id = self.id(name)
-        items = []
+        *records, generated = self.generated(name, amounts, project=project, **fields)
+        await self.kafka.send([*records, generated, generated])
+
+        def complete(facts: Facts) -> bool:
+            return facts.billing_events.get(event_id, {}).get("stage") == "awaiting_release"
+
+        await self.kafka.until(complete, what=f"the completion of {event_id}")
+        return event_id
+
+    def generated(
+        self, name: str, amounts: list[str], *, project: str = "P", **fields: Any
+    ) -> list[Outgoing]:
+        """The records of a billing event with items of these amounts, then the event."""
+        event_id = self.id(name)
+        messages, items = [], []
         for number, amount in enumerate(amounts, start=1):
             record_id = f"{event_id}-T{number}"
             record = {
@@ -94,7 +110,9 @@ class Outsider:
                 "kind": "timecard",
                 "project_id": self.id(project),
             }
-            await self.tell("psa.business-records", "psa.business-record.upserted.v1", record_id, record)
+            messages.append(
+                self._told("psa.business-records", "psa.business-record.upserted.v1", record_id, record)
+            )
             items.append(
                 {
                     "item_id": f"{event_id}-I{number}",
@@ -117,12 +135,5 @@ class Outsider:
             "items": items,
             **fields,
         }
-        await self.tell(
-            "psa.billing-events", "psa.billing-event.generated.v1", self.id(project), body, times=2
-        )
-
-        def complete(facts: Facts) -> bool:
-            return facts.billing_events.get(event_id, {}).get("stage") == "awaiting_release"
-
-        await self.kafka.until(complete, what=f"the completion of {event_id}")
-        return event_id
+        event = self._told("psa.billing-events", "psa.billing-event.generated.v1", self.id(project), body)
+        return [*messages, event]
