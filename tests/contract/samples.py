@@ -230,6 +230,7 @@ _BILLING_EVENT: Final[Body] = {
     "on_hold": False,
     "queued_by": None,
     "conflict": False,
+    "category_mismatch": [],
     "missing": [],
     "waits_for": [{"kind": "timecard", "id": "T-1"}],
     "filled": {"account_id": "project", "company_id": "project", "billing_event_currency": "company"},
@@ -256,6 +257,7 @@ _BILLING_EVENT: Final[Body] = {
             "billed": True,
             "left_out": False,
             "adjusts_item_id": None,
+            "category_mismatch": False,
             "fields": {},
         }
     ],
@@ -377,6 +379,18 @@ _RELEASE_FACTS: Final[dict[str, Body]] = {
         "part": 1,
         "parts": 1,
         "starter": _STARTER,
+    },
+    "release.billing-event.category-mismatch.v1": {
+        **_BILLING_EVENT_FACT,
+        "item_ids": ["BEI-1"],
+        "items": 1,
+    },
+    "release.billing-event.waits.v1": {
+        **_BILLING_EVENT_FACT,
+        "incomplete_since": "2026-11-20T09:00:00Z",
+        "alert_days": 2,
+        "waits_for": [{"kind": "timecard", "id": "T-1"}],
+        "sources": 1,
     },
     "release.billing-event.reverted.v1": {
         **_BILLING_EVENT_FACT,

@@ -23,6 +23,8 @@ from support.records import message_record, raw_record
 JOB = "release.job.completed.v1"
 THRESHOLD = "release.cap.threshold-crossed.v1"
 CONFLICT = "release.cap.configuration-conflict.v1"
+MISMATCH = "release.billing-event.category-mismatch.v1"
+WAITS = "release.billing-event.waits.v1"
 PROCESS_RUN = "accounting.process-run.completed.v1"
 RUN_STATUS = "billing-runs.run.status-changed.v1"
 STEP_FAILED = "billing-runs.run.step-failed.v1"

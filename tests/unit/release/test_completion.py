@@ -7,6 +7,7 @@ import pytest
 
 from release.domain.completion import Completion, complete_event, fill_from_sources
 from release.domain.events import BillingEvent, RecordKey
+from release.domain.services_product import CHAINS
 from release.domain.sources import (
     BusinessRecord,
     Companies,
@@ -15,6 +16,7 @@ from release.domain.sources import (
     KnownSources,
     Project,
     Source,
+    find_other_kinds,
     sources_touched_by_company,
 )
 from release.domain.stages import Stage
@@ -43,7 +45,9 @@ def sent_event(*changes: dict[str, Any], **head: Any) -> BillingEvent:
 def known(
     *records: BusinessRecord, project: Project | None = PROJECT, companies: tuple[Company, ...] = (UK, FR)
 ) -> KnownSources:
-    return KnownSources(project, Companies.of(companies), {record.key: record for record in records})
+    by_key = {record.key: record for record in records}
+    named = {RecordKey(kind, record_id) for _, record_id in by_key for kind in CHAINS}
+    return KnownSources(project, Companies.of(companies), by_key, find_other_kinds(named, records))
 
 
 def complete(
@@ -86,6 +90,44 @@ def test_a_milestone_item_waits_for_its_name_though_it_has_a_product() -> None:
     assert (arrived.items[0].services_product, arrived.items[0].services_product_from) == ("Own", None)
     nameless = complete(arrived, known(replace(milestone, name=None))).event
     assert nameless.items[0].accounting_line_description == "Work i1"
+
+
+def test_an_item_of_another_category_than_its_records_kind_completes_along_the_records_chain() -> None:
+    expense = BusinessRecord(RecordKey("expense", "T-i1"), 1, RecordKey("expense_report", "ER-1"), None, None)
+    report = BusinessRecord(RecordKey("expense_report", "ER-1"), 1, None, "Travel", None)
+    completion = complete(sent_event(), known(expense, report))
+    (item,) = completion.event.items
+    assert (completion.event.stage, completion.waits_for) == (Stage.AWAITING_RELEASE, ())
+    assert (item.services_product, item.services_product_from) == ("Travel", "expense_report")
+    assert completion.event.mismatched_item_ids == ["i1"]
+    cured = complete(completion.event, known(expense, report, replace(TIMECARD, version=2), ASSIGNMENT)).event
+    assert (cured.mismatched_item_ids, cured.items[0].services_product) == ([], "Assigned")
+
+
+@pytest.mark.parametrize(
+    ("timecard_version", "expense_version", "is_mismatch"),
+    [(None, 1, True), (1, 1, False), (1, 2, True), (2, 1, False)],
+)
+def test_the_latest_version_of_a_record_says_what_it_is(
+    timecard_version: int | None, expense_version: int, is_mismatch: bool
+) -> None:
+    records = [BusinessRecord(RecordKey("expense", "T-i1"), expense_version, None, "Travel", None)]
+    if timecard_version is not None:
+        records.append(replace(TIMECARD, version=timecard_version, parent=None))
+    completed = complete(sent_event(), known(*records)).event
+    assert completed.items[0].category_mismatch is is_mismatch
+
+
+def test_a_milestone_item_of_another_record_has_its_own_description() -> None:
+    completed = complete(sent_event({"category": "milestone"}), known(TIMECARD, ASSIGNMENT)).event
+    assert completed.stage is Stage.AWAITING_RELEASE
+    assert completed.items[0].accounting_line_description == "Work i1"
+
+
+def test_a_generated_adjustment_is_never_a_mismatch() -> None:
+    expense = BusinessRecord(RecordKey("expense", "T-i1"), 1, None, "Travel", None)
+    event = sent_event({"adjusts_item_id": "i0", "services_product": "Own"})
+    assert complete(event, known(expense)).event.mismatched_item_ids == []
 
 
 def test_a_parent_outside_the_chain_is_not_waited_for() -> None:

@@ -50,11 +50,16 @@ NOT_PERMITTED = ReleaseRequest(Channel.QUICK, permitted_projects=frozenset({"P-9
 
 
 def test_all_reasons_are_reported_at_once_in_order_the_cap_last() -> None:
-    outcome = decide(hopeless_event(), make_cap(), NOT_PERMITTED, record_versions=NEWER_RECORD)
+    hopeless = hopeless_event()
+    mismatched = replace(
+        hopeless, items=tuple(replace(each, category_mismatch=True) for each in hopeless.items)
+    )
+    outcome = decide(mismatched, make_cap(), NOT_PERMITTED, record_versions=NEWER_RECORD)
     assert codes_of(refused(outcome).reasons) == (
         "on_hold",
         "not_permitted",
         "out_of_sync",
+        "category_mismatch",
         "account_missing",
         "company_missing",
         "currency_missing",

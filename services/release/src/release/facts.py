@@ -57,6 +57,7 @@ def billing_event_body(stored: StoredEvent) -> dict[str, Any]:
         "on_hold": event.on_hold,
         "queued_by": event.queued_by,
         "conflict": stored.conflict,
+        "category_mismatch": event.mismatched_item_ids[:DETAIL_IDS_MAX],
         "missing": list(stored.missing),
         "waits_for": [{"kind": source.kind, "id": source.source_id} for source in stored.waits_for],
         "filled": dict(event.filled),
@@ -107,6 +108,7 @@ def _item_body(
         "billed": released and not left_out,
         "left_out": left_out,
         "adjusts_item_id": item.adjusts_item_id,
+        "category_mismatch": item.category_mismatch,
         "fields": item.fields,
     }
 

@@ -22,6 +22,7 @@ class Settings(ServiceSettings):
     on_chunk_failure: OnChunkFailure = OnChunkFailure.FAIL
     optional_on_release: CommaSeparated = ()
     company_source: CompanySource = CompanySource.PROJECT
+    incomplete_alert_days: Annotated[int, Field(ge=1, le=3_650)] = 2
     reconciliation_seconds: Annotated[int, Field(ge=10, le=86_400)] = 300
 
     @field_validator("optional_on_release", mode="before")

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from shared.contracts.base import (
     ITEMS_MAX,
+    MESSAGE_IDS_MAX,
     Code,
     CurrencyCode,
     Date,
@@ -60,6 +61,7 @@ class BillingEventItem(Reader):
     billed: bool = False
     left_out: bool = False
     adjusts_item_id: Id | None = None
+    category_mismatch: bool = False
     fields: CustomFields = Field(default_factory=dict)
 
 
@@ -75,7 +77,8 @@ class BillingEvent(Reader):
 
     `left_out_criteria`: of the items that its document leaves out, by their ids, what they do not meet. `released_by`
     is a user, `queued_by` the release job that the event waits for in stage `queued`. `conflict`: its project is capped
-    at both levels, so that nothing above 0 is released (domain.md section 3).
+    at both levels, so that nothing above 0 is released (domain.md section 3). `category_mismatch` names the first items
+    whose category is not the kind of their business records, so that it is not released.
     """
 
     billing_event_id: Id
@@ -108,6 +111,7 @@ class BillingEvent(Reader):
     on_hold: bool = False
     queued_by: Id | None = None
     conflict: bool = False
+    category_mismatch: list[Id] = Field(default_factory=list, max_length=MESSAGE_IDS_MAX)
     missing: list[Code] = Field(default_factory=list, max_length=100)
     waits_for: list[WaitedFor] = Field(default_factory=list, max_length=WAITED_FOR_MAX)
     filled: dict[Code, Code] = Field(default_factory=dict, max_length=100)

@@ -136,6 +136,12 @@ CATALOGUE: Final[Mapping[str, MessageType]] = MappingProxyType(
                 ("release.billing-event.refused.v1", release_facts.BillingEventRefused, "project_id"),
                 ("release.billing-event.invoiced.v1", release_facts.BillingEventInvoiced, "project_id"),
                 ("release.billing-event.left-out.v1", release_facts.BillingEventLeftOut, "project_id"),
+                (
+                    "release.billing-event.category-mismatch.v1",
+                    release_facts.CategoryMismatch,
+                    "project_id",
+                ),
+                ("release.billing-event.waits.v1", release_facts.BillingEventWaits, "project_id"),
                 ("release.billing-event.reverted.v1", release_facts.BillingEventReverted, "project_id"),
                 ("release.billing-event.closed.v1", release_facts.BillingEventClosed, "project_id"),
                 ("release.business-records.billed.v1", release_facts.BusinessRecordsBilled, "project_id"),

@@ -18,7 +18,7 @@ from shared.contracts.base import (
     Reader,
     Version,
 )
-from shared.contracts.billing_event import BillingEvent
+from shared.contracts.billing_event import BillingEvent, WaitedFor
 from shared.contracts.decimals import Amount, Percentage, Ratio, TotalAmount
 from shared.contracts.facts import FIRST_MAX, BillingEventReasons, Fact, FactIds, PartedFact, Reasons
 from shared.contracts.psa import BUDGETS_MAX, BusinessRecordKind
@@ -231,6 +231,33 @@ class ReleaseJobFailure(BillingEventReasons):
 
     held_back: bool = False
     can_be_split: bool = False
+
+
+class CategoryMismatch(Fact):
+    """`release.billing-event.category-mismatch.v1`: items name records of another kind than their category.
+
+    `item_ids` are the first of them, `items` is how many they are. Told once until the event is mended (domain.md
+    section 1).
+    """
+
+    billing_event_id: Id
+    project_id: Id
+    item_ids: FactIds
+    items: Count
+
+
+class BillingEventWaits(Fact):
+    """`release.billing-event.waits.v1`: an event is incomplete for more than `alert_days`; told once.
+
+    `waits_for` are the first of what it waits for, `sources` is how many they are (domain.md section 1).
+    """
+
+    billing_event_id: Id
+    project_id: Id
+    incomplete_since: Instant
+    alert_days: Count
+    waits_for: list[WaitedFor] = Field(max_length=MESSAGE_IDS_MAX)
+    sources: Count
 
 
 class ReleaseJobFact(Fact):

@@ -17,6 +17,8 @@ class Kind(StrEnum):
     PASSED_AT_ONCE = "passed_at_once"
     CAP_THRESHOLD_CROSSED = "cap_threshold_crossed"
     CAP_CONFIGURATION_CONFLICT = "cap_configuration_conflict"
+    CATEGORY_MISMATCH = "category_mismatch"
+    BILLING_EVENT_WAITS = "billing_event_waits"
     BILLING_RUN_REACHED_STATUS = "billing_run_reached_status"
     BILLING_RUN_STEP_FAILED = "billing_run_step_failed"
     DEAD_LETTERS = "dead_letters"
@@ -91,6 +93,8 @@ AUDIENCES: Final[Mapping[Kind, Audience]] = {
         alerted=frozenset({Role.ALERT_RECIPIENT, Role.STARTER}),
     ),
     Kind.CAP_CONFIGURATION_CONFLICT: _TO_OPERATORS,
+    Kind.CATEGORY_MISMATCH: _TO_OPERATORS,
+    Kind.BILLING_EVENT_WAITS: _TO_OPERATORS,
     Kind.BILLING_RUN_REACHED_STATUS: _to_starter(MailWhen.ALWAYS),
     Kind.BILLING_RUN_STEP_FAILED: _to_starter(MailWhen.ALWAYS),
     Kind.DEAD_LETTERS: _TO_OPERATORS,
@@ -102,6 +106,8 @@ AUDIENCES: Final[Mapping[Kind, Audience]] = {
 _KIND_BY_FACT: Final[Mapping[str, Kind]] = {
     "release.cap.threshold-crossed.v1": Kind.CAP_THRESHOLD_CROSSED,
     "release.cap.configuration-conflict.v1": Kind.CAP_CONFIGURATION_CONFLICT,
+    "release.billing-event.category-mismatch.v1": Kind.CATEGORY_MISMATCH,
+    "release.billing-event.waits.v1": Kind.BILLING_EVENT_WAITS,
     "release.reconciliation.difference-found.v1": Kind.RECONCILIATION_DIFFERENCE,
     "accounting.reconciliation.difference-found.v1": Kind.RECONCILIATION_DIFFERENCE,
     "release.work.pending.v1": Kind.WORK_PENDING,

@@ -12,7 +12,12 @@ from notifier.domain.notifications import Addressee, Notification, Person
 from notifier.domain.recipients import recipients_of, valid_address
 from notifier.handlers.accounting_notices import process_run_notice
 from notifier.handlers.billing_run_notices import status_notice, step_failed_notice
-from notifier.handlers.operator_notices import reconciliation_notice, work_pending_notice
+from notifier.handlers.operator_notices import (
+    mismatch_notice,
+    reconciliation_notice,
+    waits_notice,
+    work_pending_notice,
+)
 from notifier.handlers.release_notices import conflict_notice, job_notice, threshold_notice
 from notifier.handlers.telling import Audiences, tell_people
 from notifier.store.notifications import Caused
@@ -82,6 +87,14 @@ _TELLINGS: Final = {
     "release.cap.configuration-conflict.v1": _Telling(
         cause=lambda message: f"cap-conflict/{message.body.project_id}/{message.body.version}",
         notice=conflict_notice,
+    ),
+    "release.billing-event.category-mismatch.v1": _Telling(
+        cause=lambda message: f"category-mismatch/{message.body.billing_event_id}/{message.id}",
+        notice=mismatch_notice,
+    ),
+    "release.billing-event.waits.v1": _Telling(
+        cause=lambda message: f"billing-event-waits/{message.body.billing_event_id}",
+        notice=waits_notice,
     ),
     "release.reconciliation.difference-found.v1": _reconciliation("release"),
     "accounting.reconciliation.difference-found.v1": _reconciliation("accounting-connector"),

@@ -1,10 +1,42 @@
-"""What operators are told: dead letters, and books that do not balance."""
+"""What operators are told: dead letters, events that cannot go on, and books that do not balance."""
 
 from notifier.domain.dead_letter_digest import DeadLetterDigest
 from notifier.domain.notices import Notice, counted, first_reasons, one_line, words_of
 from shared.contracts.facts import ReconciliationDifferenceFound, WorkPending
+from shared.contracts.release_facts import BillingEventWaits, CategoryMismatch
 
 _ALERTS_PATH = "/pages/alerts"
+
+
+def mismatch_notice(mismatch: CategoryMismatch) -> Notice:
+    """A billing event whose items name records of another kind."""
+    items, more = first_reasons((f"item {each}" for each in mismatch.item_ids), reasons_in_all=mismatch.items)
+    return Notice(
+        f"Category mismatch: billing event {mismatch.billing_event_id} cannot be released",
+        "The category of these items is not the kind of the business records that they name. A later version of the "
+        "billing event, or of the records, mends it.",
+        f"/pages/billing-events/{mismatch.billing_event_id}",
+        {"items": mismatch.items},
+        items,
+        more,
+    )
+
+
+def waits_notice(waits: BillingEventWaits) -> Notice:
+    """A billing event that has been incomplete for long."""
+    sources, more = first_reasons(
+        (f"{words_of(each.kind)} {each.id} is not known" for each in waits.waits_for),
+        reasons_in_all=waits.sources,
+    )
+    return Notice(
+        f"Billing event {waits.billing_event_id} is incomplete for more than "
+        f"{counted(waits.alert_days, 'day', 'days')}",
+        f"Since {waits.incomplete_since:%Y-%m-%d %H:%M} UTC it waits for what PSA has not sent; it cannot be released.",
+        f"/pages/billing-events/{waits.billing_event_id}",
+        {"waits_for": waits.sources},
+        sources,
+        more,
+    )
 
 
 def dead_letters_notice(digest: DeadLetterDigest) -> Notice:

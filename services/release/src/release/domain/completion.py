@@ -150,7 +150,8 @@ def _complete_item(item: BillingEventItem, known: KnownSources) -> _CompletedIte
         if walk.waits_for is not None:
             waits_for.append(walk.waits_for)
     description: str | None = item.description
-    if item.category == "milestone" and item.business_record_id is not None:
+    mismatch = (key := item.record_key) is not None and key in known.other_kinds
+    if item.category == "milestone" and item.business_record_id is not None and not mismatch:
         description = _milestone_name(item, item.business_record_id, known, waits_for, passed)
     if (
         item.budget_id is not None
@@ -158,16 +159,18 @@ def _complete_item(item: BillingEventItem, known: KnownSources) -> _CompletedIte
         and item.budget_id not in known.project.budget_ids
     ):
         waits_for.append(Source("budget", item.budget_id))
-    if (product, product_from, description) != (
+    if (product, product_from, description, mismatch) != (
         item.services_product,
         item.services_product_from,
         item.accounting_line_description,
+        item.category_mismatch,
     ):
         item = replace(
             item,
             services_product=product,
             services_product_from=product_from,
             accounting_line_description=description,
+            category_mismatch=mismatch,
         )
     return _CompletedItem(item, tuple(waits_for), tuple(passed))
 

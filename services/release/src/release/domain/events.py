@@ -31,6 +31,7 @@ class BillingEventItem:
     `services_product_from` says where the product came from: None where PSA sent it with the item or none was found,
     `user` or `process` where one of them filled it, else the kind of the link of the item's chain that gave it.
     `adjusts_item_id` is set on a generated adjustment only: the item whose overage it takes out, or carries on.
+    `category_mismatch`: when the event was last completed, its record was known to be of another kind.
     """
 
     item_id: str
@@ -48,6 +49,7 @@ class BillingEventItem:
     accounting_line_description: str | None = None
     budget_id: str | None = None
     adjusts_item_id: str | None = None
+    category_mismatch: bool = False
     fields: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -93,6 +95,13 @@ class BillingEvent:
     def summary_amount(self) -> Decimal:
         """The sum of the items' amounts, exact."""
         return exact_sum(item.amount for item in self.items)
+
+    @property
+    def mismatched_item_ids(self) -> list[str]:
+        """The items whose category is not their record's kind; a generated adjustment is never one."""
+        return [
+            item.item_id for item in self.items if item.category_mismatch and item.adjusts_item_id is None
+        ]
 
     @property
     def lineage_root_id(self) -> str:

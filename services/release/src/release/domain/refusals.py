@@ -55,7 +55,9 @@ def refusals_beside_caps(
     settings: ReleaseSettings,
     record_versions: Mapping[RecordKey, int],
 ) -> tuple[Reason, ...]:
-    """All reasons that may stand beside a cap's: on_hold, not_permitted, out_of_sync, then the required fields."""
+    """All reasons that may stand beside a cap's: on_hold, not_permitted, out_of_sync, category_mismatch, then the
+    required fields.
+    """
     reasons = []
     if event.on_hold or cap.on_hold:
         reasons.append(_on_hold(event, cap))
@@ -72,6 +74,8 @@ def refusals_beside_caps(
                 {"item_ids": item_ids},
             )
         )
+    if mismatched := event.mismatched_item_ids:
+        reasons.append(_category_mismatch(mismatched))
     reasons.extend(
         _missing(event, name) for name in missing_fields(event) if name not in settings.optional_on_release
     )
@@ -99,6 +103,15 @@ def incomplete(event: BillingEvent) -> Reason:
 def _on_hold(event: BillingEvent, cap: ProjectCap) -> Reason:
     held = f"Billing event {event.billing_event_id}" if event.on_hold else f"Project {cap.project_id}"
     return Reason("on_hold", f"{held} is on hold.", {"billing_event": event.on_hold, "project": cap.on_hold})
+
+
+def _category_mismatch(item_ids: list[str]) -> Reason:
+    return Reason(
+        "category_mismatch",
+        f"The category of items {', '.join(item_ids)} is not the kind of their business records; "
+        "a later version of the billing event or of the records mends it.",
+        {"item_ids": item_ids},
+    )
 
 
 def _missing(event: BillingEvent, name: str) -> Reason:

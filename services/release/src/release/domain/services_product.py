@@ -15,6 +15,7 @@ CHAINS: Final[Mapping[str, tuple[str, ...]]] = {
     "budget": ("budget",),
 }
 """By an item's category: the kinds of record that its product may come from, in order; the project is last in each."""
+_WHOLE_CHAIN: Final = CHAINS["expense"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,15 @@ def walk_chain(item: BillingEventItem, known: KnownSources) -> ChainWalk:
     """Find the first services product along the item's chain (domain.md section 1).
 
     A link that is absent is skipped; a parent of a kind that does not follow in the chain ends it, and then the project
-    is asked. While the project is not known nothing is found there: its arrival is waited for by the event itself.
+    is asked. A record that is known to be of another kind than the item's category is followed as what it is. While the
+    project is not known nothing is found there: its arrival is waited for by the event itself.
     """
-    chain = CHAINS[item.category]
     passed: list[Source] = []
     key = item.record_key
+    if key is not None and (other := known.other_kinds.get(key)) is not None:
+        passed.append(Source(key.kind, key.record_id))
+        key = other.key
+    chain = CHAINS.get(key.kind if key is not None else item.category, _WHOLE_CHAIN)
     while key is not None:
         link = Source(key.kind, key.record_id)
         passed.append(link)

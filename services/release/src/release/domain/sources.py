@@ -1,7 +1,7 @@
 """What a billing event is completed from: its project, companies and business records (domain.md section 1)."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple, Self
@@ -123,11 +123,42 @@ class Companies:
 
 @dataclass(frozen=True, slots=True)
 class KnownSources:
-    """What is known when an event is completed: its project, all companies, and business records by key."""
+    """What is known when an event is completed: its project, all companies, and business records by key.
+
+    `other_kinds` as `find_other_kinds` gives it.
+    """
 
     project: Project | None
     companies: Companies
     records: Mapping[RecordKey, BusinessRecord]
+    other_kinds: Mapping[RecordKey, BusinessRecord] = field(default_factory=dict)
+
+
+def find_other_kinds(
+    named: Collection[RecordKey], records: Iterable[BusinessRecord]
+) -> dict[RecordKey, BusinessRecord]:
+    """By the key under which items name a record, that record where it is known to be of another kind.
+
+    An id names one record: where it is known under several kinds, the latest version says what it is, and the kind that
+    items name where that is as late.
+    """
+    wanted = {key.record_id for key in named}
+    latest: dict[str, BusinessRecord] = {}
+    known: dict[RecordKey, BusinessRecord] = {}
+    for record in records:
+        known[record.key] = record
+        record_id = record.key.record_id
+        if record_id in wanted and (
+            record_id not in latest
+            or (record.version, record.key) > (latest[record_id].version, latest[record_id].key)
+        ):
+            latest[record_id] = record
+    return {
+        key: latest[key.record_id]
+        for key in named
+        if key.record_id in latest
+        and (key not in known or known[key].version < latest[key.record_id].version)
+    }
 
 
 def sources_touched_by_company(before: Company | None, after: Company) -> frozenset[Source]:

@@ -24,7 +24,12 @@ from release.domain.reasons import Reason
 from release.domain.sources import CompanySource, Source
 from release.domain.stages import UNRELEASED_STAGES, Stage
 from release.facts import reason_bodies
-from release.handlers.publishing import publish_billing_event, publish_deleted, publish_refused
+from release.handlers.publishing import (
+    publish_billing_event,
+    publish_deleted,
+    publish_mismatch,
+    publish_refused,
+)
 from release.store import completions, deletions, event_changes, events, history, lineages
 from release.store.events import StoredEvent
 from release.store.history import HistoryEntry
@@ -197,6 +202,7 @@ def _take_generated(work: UnitOfWork, batch: _Batch, sent: BillingEvent, message
             except MessageTooLargeError:
                 work.reject(message, _TOO_LARGE, [{"field": "items", "message": _TOO_LARGE}])
                 return
+            publish_mismatch(work, known, stored, cause)
             batch.stored[billing_event_id] = stored
             if known is None:
                 batch.new_ids[billing_event_id] = None

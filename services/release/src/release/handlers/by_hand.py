@@ -13,7 +13,7 @@ from release.domain.sources import BusinessRecord, CompanySource
 from release.facts import reason_bodies
 from release.handlers.arrival import complete_change
 from release.handlers.commands import Command, CommandHandler, starter_of
-from release.handlers.publishing import publish_billing_event, publish_refused
+from release.handlers.publishing import publish_billing_event, publish_mismatch, publish_refused
 from release.store import event_changes, events, history
 from release.store.events import StoredEvent
 from release.store.history import HistoryEntry
@@ -155,6 +155,7 @@ async def _change_each_once(
             after = complete_change(replace(before, event=verdict), sources, company_source)
             changed.append(after)
             publish_billing_event(work, "changed", after, change.cause, change.starter)
+            publish_mismatch(work, before, after, change.cause)
             entries.append(_entry(change, change.word, {"stage": after.stage.value}))
         outcomes.append(Outcome(after))
     await event_changes.update_completion(work.connection, changed)

@@ -9,7 +9,12 @@ from release.domain.sources import CompanySource
 from release.domain.stages import UNRELEASED_STAGES, Stage
 from release.facts import reason_bodies
 from release.handlers.arrival import complete_change, deleted_event
-from release.handlers.publishing import publish_billing_event, publish_deleted, publish_refused
+from release.handlers.publishing import (
+    publish_billing_event,
+    publish_deleted,
+    publish_mismatch,
+    publish_refused,
+)
 from release.store import completions, deletions, event_changes, events, history
 from release.store.events import StoredEvent
 from release.store.history import HistoryEntry
@@ -83,6 +88,7 @@ async def complete_due(
             after = _complete(before, sources, company_source)
             if after is not before:
                 publish_billing_event(work, "changed", after, cause)
+                publish_mismatch(work, before, after, cause)
                 entries.append(_completed_entry(after, cause))
         if after is not before:
             changed.append(after)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from release.domain.reasons import Reason
 from release.facts import billing_event_body, reason_bodies
 from release.store.events import StoredEvent
+from shared.contracts.base import MESSAGE_IDS_MAX
 from shared.database.unit_of_work import Cause, UnitOfWork
 
 
@@ -19,6 +20,21 @@ def publish_billing_event(
     """Say that a billing event is stored for the first time, or has changed; its row must be locked."""
     body = {"billing_event": billing_event_body(stored), "starter": starter}
     work.publish(f"release.billing-event.{what}.v1", stored.event.project_id, body, cause)
+
+
+def publish_mismatch(work: UnitOfWork, before: StoredEvent | None, after: StoredEvent, cause: Cause) -> None:
+    """Tell operators of an event whose items' categories differ from their records' kinds: once, until it is mended."""
+    item_ids = after.event.mismatched_item_ids
+    if not item_ids or (before is not None and before.event.mismatched_item_ids):
+        return
+    body = {
+        "billing_event_id": after.billing_event_id,
+        "project_id": after.event.project_id,
+        "item_ids": item_ids[:MESSAGE_IDS_MAX],
+        "items": len(item_ids),
+        "starter": None,
+    }
+    work.publish("release.billing-event.category-mismatch.v1", after.event.project_id, body, cause)
 
 
 def publish_deleted(work: UnitOfWork, stored: StoredEvent, cause: Cause) -> None:

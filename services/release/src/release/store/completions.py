@@ -27,7 +27,8 @@ where usename = current_user and datname = current_database() and backend_xid is
 _OPEN: Final = """
 (event.stage in ('incomplete', 'awaiting_release', 'queued') or event.stage = 'released' and event.missing <> '{}')
 """
-# A business record stands for all that are below it in their chains, too; union ends circles. "offset 0" keeps the
+# A business record stands for all that are below it in their chains, too; union ends circles. Items of another category
+# that name it depend on it as well: whether they may do so is known with it. "offset 0" keeps the
 # planner from reading whole tables for a few changes, as it would while it has no statistics, or many changes.
 _SPREAD: Final = f"""
 with recursive taken as (
@@ -66,7 +67,7 @@ dependent (billing_event_id, change_id) as (
   select event.billing_event_id, record.change_id from record
     cross join lateral (
       select billing_event_id from billing_event_items
-      where business_record_id = record.record_id and category = record.kind offset 0) as item
+      where business_record_id = record.record_id offset 0) as item
     cross join lateral (select * from billing_events where billing_event_id = item.billing_event_id offset 0) as event
     where {_OPEN}
   union all

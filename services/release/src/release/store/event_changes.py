@@ -69,6 +69,7 @@ _ITEM: Final = (
     "accounting_line_description",
     "budget_id",
     "adjusts_item_id",
+    "category_mismatch",
     "fields",
 )
 
@@ -97,14 +98,16 @@ def _given(columns: Columns) -> str:
 
 def _set(columns: Columns) -> str:
     return (
-        f"({_names(columns[1:])}, changed_at, amount_changed_at) = ({_given(columns[1:])}, now(),"
-        " case when event.summary_amount = given.summary_amount then event.amount_changed_at else now() end)"
+        f"({_names(columns[1:])}, changed_at, amount_changed_at, incomplete_since) = ({_given(columns[1:])}, now(),"
+        " case when event.summary_amount = given.summary_amount then event.amount_changed_at else now() end,"
+        " case given.stage when 'incomplete' then coalesce(event.incomplete_since, now()) end)"
     )
 
 
 # The parts are column names of ours; every value is a parameter.
 _INSERT_EVENTS: Final = (
-    f"insert into billing_events ({_names(_CONTENT)}) select {_given(_CONTENT)} from {_unnest(_CONTENT)}"  # noqa: S608
+    f"insert into billing_events ({_names(_CONTENT)}, incomplete_since)"  # noqa: S608
+    f" select {_given(_CONTENT)}, case given.stage when 'incomplete' then now() end from {_unnest(_CONTENT)}"
     " order by billing_event_id on conflict do nothing returning billing_event_id"
 )
 _UPDATE_CONTENT: Final = (
@@ -190,6 +193,7 @@ def _item_row(billing_event_id: str, item: BillingEventItem) -> tuple[Any, ...]:
         item.accounting_line_description,
         item.budget_id,
         item.adjusts_item_id,
+        item.category_mismatch,
         item.fields,
     )
 

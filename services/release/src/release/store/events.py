@@ -125,6 +125,7 @@ def item_of(row: "asyncpg.Record") -> BillingEventItem:
         accounting_line_description=row["accounting_line_description"],
         budget_id=row["budget_id"],
         adjusts_item_id=row["adjusts_item_id"],
+        category_mismatch=row["category_mismatch"],
         fields=row["fields"],
     )
 

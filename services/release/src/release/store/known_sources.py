@@ -12,6 +12,7 @@ from release.domain.sources import (
     CompanySource,
     KnownSources,
     Project,
+    find_other_kinds,
 )
 from release.store.connection import Connection
 
@@ -32,10 +33,9 @@ where company_id = any($1::text[])
 # keeps the planner from reading all records for a few, as it would while it has no statistics.
 _RECORDS: Final = """
 with recursive chain as (
-  select record.* from unnest($1::text[], $2::text[]) as wanted (kind, record_id)
+  select record.* from unnest($1::text[]) as wanted (record_id)
     cross join lateral (
-      select * from business_records as known
-      where known.kind = wanted.kind and known.record_id = wanted.record_id offset 0) as record
+      select * from business_records as known where known.record_id = wanted.record_id offset 0) as record
   union
   select parent.* from chain
     cross join lateral (
@@ -67,10 +67,13 @@ class Sources:
     heads: Mapping[str, ProjectHead]
     companies: Companies
     records: Mapping[RecordKey, BusinessRecord]
+    other_kinds: Mapping[RecordKey, BusinessRecord]
 
     def known_for(self, event: BillingEvent) -> KnownSources:
         """What is known for the completion of one of these events."""
-        return KnownSources(self.projects.get(event.project_id), self.companies, self.records)
+        return KnownSources(
+            self.projects.get(event.project_id), self.companies, self.records, self.other_kinds
+        )
 
     def head_of(self, project_id: str) -> ProjectHead:
         """What is shown of the project; empty while it is not known."""
@@ -88,8 +91,10 @@ async def load_sources(
         for row in rows
     }
     companies = await _load_companies(connection, events, projects.values(), company_source)
-    records = await load_records(connection, (item.record_key for event in events for item in event.items))
-    return Sources(projects, heads, Companies.of(companies), records)
+    named = {key for event in events for item in event.items if (key := item.record_key) is not None}
+    records = await load_records(connection, named)
+    other_kinds = find_other_kinds(named, records.values())
+    return Sources(projects, heads, Companies.of(companies), records, other_kinds)
 
 
 async def _load_companies(
@@ -118,11 +123,13 @@ async def _load_companies(
 async def load_records(
     connection: Connection, keys: Iterable[RecordKey | None]
 ) -> dict[RecordKey, BusinessRecord]:
-    """The business records with these keys, their parents, and their parents' parents, as far as they are known."""
-    wanted = sorted({key for key in keys if key is not None})
+    """The business records with the ids of these keys, of whatever kind, and their parents and parents' parents, as far
+    as they are known.
+    """
+    wanted = sorted({key.record_id for key in keys if key is not None})
     if not wanted:
         return {}
-    rows = await connection.fetch(_RECORDS, [key.kind for key in wanted], [key.record_id for key in wanted])
+    rows = await connection.fetch(_RECORDS, wanted)
     return {record.key: record for record in map(_record_of, rows)}
 
 
