@@ -636,6 +636,7 @@ _RUN_AND_NOTIFIER_FACTS: Final[dict[str, Body]] = {
         "previous_status": "creating_invoices",
         "documents": {"draft": 9, "suspect": 1},
         "totals": {"GBP": "1000.00"},
+        "left_out": {},
         "reasons": [],
     },
     "billing-runs.work.pending.v1": _WORK_PENDING,

@@ -166,6 +166,22 @@ async def test_the_report_warns_of_items_that_drafts_leave_out(runs: Runs, conne
         ("items_left_out: 1 of its items, -1.00 GBP, do not meet the company's item criteria", "BE-2"),
     ]
     assert await runs.state() == ("draft_invoices", "idle"), "a warning holds nothing back"
+    told = (await runs.facts("run.status-changed"))[-1]
+    assert told["left_out"] == {"GBP": {"items": 3, "amount": "24.50"}}
+
+
+async def test_what_is_moved_from_an_invoiced_event_leaves_the_figures_of_its_run_alone(runs: Runs) -> None:
+    await runs.know(event("BE-1", "100.00"))
+    await runs.command(create())
+    for _ in STEPS:
+        await runs.command(command("process"))
+        await runs.settle()
+    before = await runs.database.pool.fetchrow("select summary_amount, figures from billing_events")
+    moved = event("BE-1", "80.00") | {"stage": "invoiced"}
+    await runs.release_facts(message_record("release.billing-event.changed.v1", {"billing_event": moved}))
+    after = await runs.database.pool.fetchrow("select summary_amount, figures from billing_events")
+    assert after == before
+    await runs.check_books()
 
 
 async def test_a_killed_run_goes_on_in_another_process_at_any_point(

@@ -4,6 +4,7 @@ from typing import Any
 
 from contract.samples import SAMPLES
 from notifier.handlers.accounting_notices import process_run_notice
+from notifier.handlers.billing_run_notices import status_notice
 from notifier.handlers.operator_notices import reconciliation_notice
 from notifier.handlers.release_notices import job_notice
 from shared.contracts.catalogue import CATALOGUE
@@ -68,6 +69,14 @@ def test_what_is_pending_is_said_to_be_tried_again() -> None:
     assert notice.title.endswith("0 not passed, 2 pending")
     assert "2 billing events that could not be passed by a fault of ours" in notice.text
     assert notice.counts["pending"] == 2
+
+
+def test_a_billing_run_says_what_its_documents_leave_out() -> None:
+    left_out = {"GBP": {"items": 1, "amount": "20.00"}, "JPY": {"items": 2, "amount": "500"}}
+    notice = status_notice(fact("billing-runs.run.status-changed.v1", left_out=left_out))
+    assert notice.text.endswith("still to be billed: 3 items of the run (20.00 GBP, 500 JPY).")
+    assert notice.counts["items_left_out"] == 3
+    assert notice.totals == {"GBP": {"net": "1000.00", "left_out": "20.00"}, "JPY": {"left_out": "500"}}
 
 
 def test_a_process_runs_notice_has_its_counts_its_totals_by_currency_and_its_page() -> None:

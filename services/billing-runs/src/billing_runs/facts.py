@@ -74,9 +74,13 @@ def refused_body(
 
 
 def status_body(
-    run: StoredRun, previous_status: str | None, counts: DocumentCounts, totals: Mapping[str, Decimal]
+    run: StoredRun,
+    previous_status: str | None,
+    counts: DocumentCounts,
+    totals: Mapping[str, Decimal],
+    left_out: Mapping[str, tuple[int, Decimal]],
 ) -> dict[str, Any]:
-    """A run whose status has changed, with its documents by review and their net totals by currency.
+    """A run whose status has changed: its documents by review; by currency their net totals and what they leave out.
 
     `previous_status` None: it was born in this status.
     """
@@ -91,6 +95,10 @@ def status_body(
             "cancelled": counts.cancelled,
         },
         "totals": {currency: format_amount(total, currency) for currency, total in totals.items()},
+        "left_out": {
+            currency: {"items": items, "amount": format_amount(amount, currency)}
+            for currency, (items, amount) in left_out.items()
+        },
     }
 
 

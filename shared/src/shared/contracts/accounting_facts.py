@@ -7,7 +7,15 @@ from pydantic import Field
 from shared.contracts.base import Code, Count, CurrencyCode, Email, Id, Name, Reader
 from shared.contracts.command_fields import ClaimEnd, FileFormat
 from shared.contracts.decimals import TotalAmount
-from shared.contracts.facts import FIRST_MAX, BillingEventReasons, Fact, FactIds, PartedFact, Reasons
+from shared.contracts.facts import (
+    FIRST_MAX,
+    BillingEventReasons,
+    Fact,
+    FactIds,
+    LeftOutTotal,
+    PartedFact,
+    Reasons,
+)
 
 RECIPIENTS_MAX = 1_000
 CURRENCIES_MAX = 400
@@ -96,13 +104,6 @@ class ProcessRunTotals(Reader):
     credit_notes: TotalAmount
 
 
-class ProcessRunLeftOut(Reader):
-    """The items of one currency that were left out of documents, and what they come to."""
-
-    items: Count
-    amount: TotalAmount
-
-
 class ProcessRunFact(Fact):
     """`accounting.process-run.started.v1`, `.progressed.v1`, `.completed.v1`: a process run's figures so far.
 
@@ -127,6 +128,6 @@ class ProcessRunFact(Fact):
     pending: Count = 0
     at_once: bool = False
     totals: dict[CurrencyCode, ProcessRunTotals] = Field(default_factory=dict, max_length=CURRENCIES_MAX)
-    left_out: dict[CurrencyCode, ProcessRunLeftOut] = Field(default_factory=dict, max_length=CURRENCIES_MAX)
+    left_out: dict[CurrencyCode, LeftOutTotal] = Field(default_factory=dict, max_length=CURRENCIES_MAX)
     first_reasons: list[BillingEventReasons] = Field(default_factory=list, max_length=FIRST_MAX)
     additional_recipients: list[Email] = Field(default_factory=list, max_length=RECIPIENTS_MAX)

@@ -7,7 +7,7 @@ from pydantic import Field
 from shared.contracts.base import Code, Count, CurrencyCode, Date, Description, Id, Instant, Name, Reader
 from shared.contracts.command_fields import FileFormat, ProcessType, RunKind
 from shared.contracts.decimals import TotalAmount
-from shared.contracts.facts import FIRST_MAX, Fact, Reasons
+from shared.contracts.facts import FIRST_MAX, Fact, LeftOutTotal, Reasons
 from shared.contracts.selections import Review
 
 FINDINGS_MAX = 1_000
@@ -55,7 +55,8 @@ class RunChanged(RunFact):
 
 
 class RunStatusChanged(RunFact):
-    """`billing-runs.run.status-changed.v1`, with the figures of its documents by review, and their net totals.
+    """`billing-runs.run.status-changed.v1`, with the figures of its documents by review, their net totals, and
+    what they leave out.
 
     `previous_status` is null where the run begins in this status, as a quarantine run does.
     """
@@ -63,6 +64,7 @@ class RunStatusChanged(RunFact):
     previous_status: RunStatus | None = None
     documents: dict[Code, Count] = Field(default_factory=dict)
     totals: dict[CurrencyCode, TotalAmount] = Field(default_factory=dict, max_length=CURRENCIES_MAX)
+    left_out: dict[CurrencyCode, LeftOutTotal] = Field(default_factory=dict, max_length=CURRENCIES_MAX)
     reasons: Reasons = Field(default_factory=list)
 
 

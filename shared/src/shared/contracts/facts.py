@@ -4,8 +4,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.contracts.base import MESSAGE_IDS_MAX, Code, Description, Id, Instant, Part, Reader, Starter
+from shared.contracts.base import (
+    MESSAGE_IDS_MAX,
+    Code,
+    Count,
+    Description,
+    Id,
+    Instant,
+    Part,
+    Reader,
+    Starter,
+)
 from shared.contracts.custom_fields import CustomFields
+from shared.contracts.decimals import TotalAmount
 
 REASONS_MAX = 1_000
 FIRST_MAX = 100
@@ -72,6 +83,13 @@ class WorkRecovered(Fact):
     kind: Code
     id: Id
     since: Instant
+
+
+class LeftOutTotal(Reader):
+    """The items of one currency that were left out of documents, and what they come to (domain.md section 4)."""
+
+    items: Count
+    amount: TotalAmount
 
 
 class BillingEventReasons(Reader):

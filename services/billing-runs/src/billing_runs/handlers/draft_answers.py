@@ -68,6 +68,8 @@ def _stored(
         total_net=draft.total_net,
         total_gross=draft.total_gross,
         process_run_id=draft.process_run_id,
+        left_out_items=len(draft.left_out_items),
+        left_out_amount=exact_sum(item.amount for item in draft.left_out_items),
     )
 
 

@@ -42,6 +42,10 @@ async def keep_events(work: UnitOfWork, messages: Sequence[Message]) -> None:
     for message in messages:
         if message.type in views.EVENT_TYPES:
             event = message.body.billing_event
+            if event.stage == "invoiced":
+                # What its document left out has gone to an event of its own: a run's figures stay what they were.
+                stages[event.billing_event_id] = event.stage
+                continue
             whole[event.billing_event_id] = _known_event(event)
             stages.pop(event.billing_event_id, None)
         elif message.type in STAGE_BY_TYPE:

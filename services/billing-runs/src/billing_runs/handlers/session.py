@@ -168,8 +168,9 @@ class RunSession:
         """Publish the run's status, which was another one before; None: the run begins in it."""
         counts, _ = await run_documents.count_documents(self.work.connection, self.run.run_id)
         totals = await run_documents.net_totals(self.work.connection, self.run.run_id)
+        left_out = await run_documents.left_out_totals(self.work.connection, self.run.run_id)
         before = previous.value if previous is not None else None
-        self.publish(facts.RUN_STATUS_CHANGED, facts.status_body(self.run, before, counts, totals))
+        self.publish(facts.RUN_STATUS_CHANGED, facts.status_body(self.run, before, counts, totals, left_out))
 
     def publish(self, message_type: str, body: Mapping[str, Any]) -> None:
         """Publish a fact about the run, or a command keyed by it."""

@@ -13,6 +13,7 @@ from billing_runs.domain.rules import DocumentKind, FailStatus, Finding
 from billing_runs.domain.statistics import CountedDocument
 from billing_runs.store.connection import Connection, Reader, as_json
 from shared.database.unit_of_work import NO_CAUSE, Cause
+from shared.money import ZERO
 
 _COLUMNS: Final = (
     ("document_id", "text"),
@@ -32,6 +33,8 @@ _COLUMNS: Final = (
     ("company_id", "text"),
     ("total_net", "numeric"),
     ("total_gross", "numeric"),
+    ("left_out_items", "integer"),
+    ("left_out_amount", "numeric"),
     ("document", "jsonb"),
 )
 _NAMES: Final = ", ".join(name for name, _ in _COLUMNS)
@@ -83,6 +86,11 @@ _TOTALS: Final = """
 select currency, sum(case when kind = 'sales_invoice' then total_net else -total_net end) as net
 from run_documents where run_id = $1 and status <> 'cancelled' group by currency order by currency
 """
+_LEFT_OUT: Final = """
+select currency, sum(left_out_items) as items, sum(left_out_amount) as amount
+from run_documents where run_id = $1 and status <> 'cancelled' and left_out_items > 0
+group by currency order by currency
+"""
 _FIGURES: Final = """
 select account_id, kind, status, review, currency, count(*) as documents, sum(total_net) as net,
   sum(total_gross) as gross
@@ -112,7 +120,7 @@ class StoredDocument:
 
     `run_id` is where it is now, `drafted_by_run_id` the run that drafted it (its `billing_run_id`). `refusal` holds
     the reasons of its last validation, if that was refused. `xml_file` and `pdf_file` say how its files are: None,
-    `queued`, `ready`, `failed`, `stale`.
+    `queued`, `ready`, `failed`, `stale`. What it leaves out is written once and not read with it.
     """
 
     document_id: str
@@ -129,6 +137,8 @@ class StoredDocument:
     total_net: Decimal
     total_gross: Decimal
     process_run_id: str | None = None
+    left_out_items: int = 0
+    left_out_amount: Decimal = ZERO
     refusal: Sequence[Mapping[str, Any]] | None = None
     asked: Asked | None = None
     xml_file: str | None = None
@@ -158,6 +168,8 @@ async def insert_documents(
             document.company_id,
             document.total_net,
             document.total_gross,
+            document.left_out_items,
+            document.left_out_amount,
             as_json(body),
         )
         for document, body in documents
@@ -211,6 +223,12 @@ async def count_documents(connection: Reader, run_id: str) -> tuple[DocumentCoun
 async def net_totals(connection: Reader, run_id: str) -> dict[str, Decimal]:
     """Invoices less credit notes, net, by currency; cancelled documents are left aside."""
     return {row["currency"]: row["net"] for row in await connection.fetch(_TOTALS, run_id)}
+
+
+async def left_out_totals(connection: Reader, run_id: str) -> dict[str, tuple[int, Decimal]]:
+    """How many items the run's documents leave out, and their sum, by currency; cancelled documents are left aside."""
+    rows = await connection.fetch(_LEFT_OUT, run_id)
+    return {row["currency"]: (row["items"], row["amount"]) for row in rows}
 
 
 async def counted_documents(connection: Reader, run_id: str) -> list[CountedDocument]:

@@ -1,7 +1,7 @@
 """What is told of process runs: counts, what was not passed with its first reasons, totals per currency, the page."""
 
 from notifier.domain.notices import Notice, counted, first_reasons, one_line
-from notifier.handlers.reasons import amount_text, event_texts, total_texts
+from notifier.handlers.reasons import event_texts, items_left_out, left_out_text, total_texts
 from shared.contracts.accounting_facts import ProcessRunFact
 
 
@@ -17,7 +17,7 @@ def process_run_notice(run: ProcessRunFact) -> Notice:
     )
     what = "Passed to accounting" if run.at_once else "Process run"
     title = f"{what}: {figures}"
-    left_out = sum(total.items for total in run.left_out.values())
+    left_out = items_left_out(run.left_out)
     if left_out:
         title += f", {counted(left_out, 'item', 'items')} left out"
     name = f"{one_line(run.name)} ({run.process_run_id})" if run.name else run.process_run_id
@@ -37,15 +37,8 @@ def process_run_notice(run: ProcessRunFact) -> Notice:
     else:
         text = f"{named} has ended well."
     if left_out:
-        amounts = ", ".join(
-            f"{amount_text(total.amount, currency)} {currency}"
-            for currency, total in sorted(run.left_out.items())
-        )
-        items, events = counted(left_out, "item", "items"), counted(run.warnings, "event", "events")
-        text += (
-            " Left out of documents by item criteria, not invoiced and still to be billed: "
-            f"{items} of {events} ({amounts}). The run's log names them."
-        )
+        text += left_out_text(run.left_out, of=counted(run.warnings, "event", "events"))
+        text += " The run's log names them."
     counts = {"invoices": run.invoices, "credit_notes": run.credit_notes, "not_passed": run.not_passed}
     if run.already_done:
         counts["already_done"] = run.already_done

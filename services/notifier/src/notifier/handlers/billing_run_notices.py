@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from notifier.domain.notices import Notice, first_reasons, one_line, words_of
-from notifier.handlers.reasons import amount_text, reason_text
+from notifier.handlers.reasons import items_left_out, left_out_text, reason_text, total_texts
 from shared.contracts.billing_runs_facts import RunFact, RunStatusChanged, RunStepFact
 
 _WHAT_IT_MEANS: Final[Mapping[str, str]] = {
@@ -18,14 +18,20 @@ _WHAT_IT_MEANS: Final[Mapping[str, str]] = {
 def status_notice(run: RunStatusChanged) -> Notice:
     """A billing run that has reached a status."""
     reasons, more = first_reasons(map(reason_text, run.reasons))
+    counts = dict(run.documents)
+    if left_out := items_left_out(run.left_out):
+        counts["items_left_out"] = left_out
+    totals = {currency: {"net": total} for currency, total in run.totals.items()}
+    for currency, left in run.left_out.items():
+        totals.setdefault(currency, {})["left_out"] = left.amount
     return Notice(
         f"Billing run {run.run_id}: {words_of(run.status)}",
-        _about(run, _WHAT_IT_MEANS[run.status]),
+        _about(run, _WHAT_IT_MEANS[run.status] + left_out_text(run.left_out, of="the run")),
         f"/pages/billing-runs/{run.run_id}",
-        dict(run.documents),
+        counts,
         reasons,
         more,
-        {currency: {"net": amount_text(total, currency)} for currency, total in sorted(run.totals.items())},
+        total_texts(totals),
     )
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from notifier.domain.notices import words_of
-from shared.contracts.facts import BillingEventReasons, Reason
+from notifier.domain.notices import counted, words_of
+from shared.contracts.facts import BillingEventReasons, LeftOutTotal, Reason
 from shared.money import format_amount, format_number, has_only_minor_units
 
 
@@ -34,3 +34,22 @@ def total_texts(totals: Mapping[str, Mapping[str, Decimal]]) -> dict[str, dict[s
         currency: {name: amount_text(amount, currency) for name, amount in sums.items()}
         for currency, sums in sorted(totals.items())
     }
+
+
+def left_out_text(totals: Mapping[str, LeftOutTotal], *, of: str) -> str:
+    """What was left out of documents, in a sentence that follows others; empty where nothing was."""
+    items = items_left_out(totals)
+    if not items:
+        return ""
+    amounts = ", ".join(
+        f"{amount_text(total.amount, currency)} {currency}" for currency, total in sorted(totals.items())
+    )
+    return (
+        " Left out of documents by item criteria, not invoiced and still to be billed: "
+        f"{counted(items, 'item', 'items')} of {of} ({amounts})."
+    )
+
+
+def items_left_out(totals: Mapping[str, LeftOutTotal]) -> int:
+    """How many items were left out, in all currencies."""
+    return sum(total.items for total in totals.values())
