@@ -69,6 +69,7 @@ class Polling:
         self._doubted: dict[TopicPartition, int] = {}
         """Partitions that are polled alone, and how many records are asked of each."""
         self._doubt_ends = 0.0
+        self._others_turn = False
         self._held: dict[TopicPartition, _Held] = {}
         self._backoffs: dict[TopicPartition, Backoff] = {}
 
@@ -86,8 +87,7 @@ class Polling:
     async def poll(self, consumer: Any) -> "tuple[ConsumerRecord[bytes, bytes], ...]":
         """The next records, none after a short wait. Raises KafkaError for what is wrong with no single partition."""
         self._begin(consumer)
-        alone = self._next_doubted()
-        asked = [alone] if alone is not None else []
+        alone, asked = self._whose_turn(consumer)
         reached = {each: position_of(consumer, each) for each in asked or consumer.assignment()}
         records_max = self._records_max if alone is None else self._doubted[alone]
         try:
@@ -98,7 +98,9 @@ class Polling:
             await self._read_again(consumer, reached)
             if isinstance(error, KafkaError) and not isinstance(error, _OF_ONE_PARTITION):
                 raise
-            self._doubt(consumer, alone, error)
+            if not self._doubt(consumer, alone, error):
+                raise
+            await asyncio.sleep(BATCH_TIMEOUT_MS / 1_000)
             return ()
         if alone is not None:
             self._trust(consumer, alone, bool(fetched))
@@ -121,13 +123,22 @@ class Polling:
         if self._doubted and now > self._doubt_ends:
             self._doubted.clear()
 
-    def _next_doubted(self) -> TopicPartition | None:
-        """The doubted partitions by turns."""
+    def _whose_turn(self, consumer: Any) -> tuple[TopicPartition | None, list[TopicPartition]]:
+        """The doubted partition to poll alone, if it is one's turn, and what to ask for; nothing asks for all.
+
+        The doubted ones take turns, and each second time those that are not doubted have theirs, together.
+        """
         if not self._doubted:
-            return None
+            return None, []
+        self._others_turn = not self._others_turn
+        others = [
+            each for each in consumer.assignment() if each not in self._doubted and each not in self._held
+        ]
+        if self._others_turn and others:
+            return None, others
         partition = next(iter(self._doubted))
         self._doubted[partition] = self._doubted.pop(partition)
-        return partition
+        return partition, [partition]
 
     async def _read_again(self, consumer: Any, reached: Mapping[TopicPartition, int | None]) -> None:
         """Go back to where the partitions were; one that was not known to be anywhere begins where its group is."""
@@ -147,17 +158,20 @@ class Polling:
                     log.warning("partition not placed yet, trying again", reason=type(error).__name__)
                     await asyncio.sleep(_PLACE_SECONDS)
 
-    def _doubt(self, consumer: Any, alone: TopicPartition | None, error: Exception) -> None:
-        """Look for the culprit: first all partitions, then fewer and fewer records of the one that has failed."""
+    def _doubt(self, consumer: Any, alone: TopicPartition | None, error: Exception) -> bool:
+        """Look for the culprit: first all partitions, then fewer and fewer records of the one that has failed.
+
+        Returns False if there is none to look for.
+        """
         now = time.monotonic()
         self._doubt_ends = now + DOUBT_SECONDS_MAX
         if alone is None:
-            waiting = consumer.assignment() - self._held.keys()
-            self._doubted |= dict.fromkeys(sorted(waiting), self._records_max)
-            return
+            waiting = sorted(consumer.assignment() - self._held.keys())
+            self._doubted = dict.fromkeys(waiting, self._records_max) | self._doubted
+            return bool(waiting)
         if self._doubted[alone] > 1:
             self._doubted[alone] = max(1, self._doubted[alone] // _NARROWING)
-            return
+            return True
         del self._doubted[alone]
         backoff = self._backoffs.setdefault(alone, Backoff(HOLD_SECONDS_FIRST, HOLD_SECONDS_MAX))
         hold_seconds = backoff.failed()
@@ -174,6 +188,7 @@ class Polling:
             reason=held.reason,
             hold_seconds=round(hold_seconds, 3),
         )
+        return True
 
     def _trust(self, consumer: Any, alone: TopicPartition, has_records: bool) -> None:
         """Poll a partition with the others again, once it has shown that it can be read, or has nothing to read."""
