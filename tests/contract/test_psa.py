@@ -150,6 +150,11 @@ def test_a_currency_that_had_ended_on_the_events_date_is_refused(
     )
 
 
+def test_a_version_is_bounded() -> None:
+    assert BillingEventGenerated.model_validate(_event(version=4_102_444_800_000_000))
+    assert _wrong_fields(BillingEventGenerated, _event(version=4_102_444_800_000_001)) == [("version",)]
+
+
 def test_a_message_without_a_date_may_name_any_currency_of_the_table() -> None:
     assert ProjectUpserted.model_validate({**LEAST[0][1], "currency": "BGN"}).currency == "BGN"
     assert Threshold.model_validate({"amount": "1", "currency": "HRK"}).currency == "HRK"

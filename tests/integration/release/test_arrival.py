@@ -349,7 +349,7 @@ async def test_an_event_that_no_fact_could_tell_is_put_aside(release: ReleaseDri
     await release.psa(*everything_known(), generated("BE-1", *large), generated("BE-2"))
     assert words(await release.facts()) == ["registered"]
     assert await release.dead_letters() == [
-        "the completed billing event is more than one message may tell: divide it"
+        "too_large: the completed billing event could be more than one message may tell: divide it"
     ]
 
 

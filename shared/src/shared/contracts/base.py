@@ -28,6 +28,10 @@ from shared.ids import ID_PATTERN
 from shared.money import UnknownCurrencyError, had_ended, minor_unit_digits, without_surplus_zeros
 
 VERSION_MAX: Final = 2**63 - 1
+PSA_VERSION_MAX: Final = 4_102_444_800_000_000
+"""Microseconds of the year 2100: clocks may count versions, and nobody can block a key for ever."""
+
+NAME_LENGTH_MAX: Final = 500
 COUNT_MAX: Final = 2**63 - 1
 ITEMS_MAX: Final = 20_000
 """Most items of one billing event."""
@@ -120,7 +124,7 @@ def _format_instant(value: datetime) -> str:
 Id = Annotated[str, StringConstraints(strict=True, pattern=ID_PATTERN)]
 """1 to 80 characters of `A-Za-z0-9._:-`."""
 
-Name = Annotated[str, StringConstraints(strict=True, max_length=500, pattern=_NO_NUL)]
+Name = Annotated[str, StringConstraints(strict=True, max_length=NAME_LENGTH_MAX, pattern=_NO_NUL)]
 """A short text: a name, a product, a reference."""
 
 Description = Annotated[str, StringConstraints(strict=True, max_length=10_000, pattern=_NO_NUL)]
@@ -168,6 +172,8 @@ Instant = Annotated[
 """A moment with an offset, kept in UTC; of a fraction, microseconds are kept."""
 
 Version = Annotated[int, Field(strict=True, ge=1, le=VERSION_MAX)]
+PsaVersion = Annotated[int, Field(strict=True, ge=1, le=PSA_VERSION_MAX)]
+"""The version of something that PSA sends (contract.md section 1); what is stored may have a later one from before."""
 Count = Annotated[int, Field(strict=True, ge=0, le=COUNT_MAX)]
 Part = Annotated[int, Field(strict=True, ge=1, le=PARTS_MAX)]
 """Which part of a divided list this is, or of how many, from 1."""

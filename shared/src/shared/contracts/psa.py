@@ -21,8 +21,8 @@ from shared.contracts.base import (
     Id,
     Instant,
     Name,
+    PsaVersion,
     Reader,
-    Version,
     check_not_ended,
     check_unique,
     to_minor_units,
@@ -82,7 +82,7 @@ class ProjectUpserted(PsaBody):
     """`psa.project.upserted.v1`: a project with its budgets and cap settings."""
 
     project_id: Id
-    version: Version
+    version: PsaVersion
     currency: CurrencyCode
     name: Name = ""
     account_id: Id | None = None
@@ -125,7 +125,7 @@ class AccountUpserted(PsaBody):
     """`psa.account.upserted.v1`: a customer account."""
 
     account_id: Id
-    version: Version
+    version: PsaVersion
     name: Name = ""
     billing_email: Email | None = None
     billing_cycle_id: Id | None = None
@@ -138,7 +138,7 @@ class CompanyUpserted(PsaBody):
     """`psa.company.upserted.v1`: a company of the organisation, and where it applies."""
 
     company_id: Id
-    version: Version
+    version: PsaVersion
     name: Name = ""
     country: CountryCode | None = None
     tax_id: Name | None = None
@@ -155,7 +155,7 @@ class ExchangeRateUpserted(PsaBody):
     from_currency: CurrencyCode = Field(alias="from")
     to_currency: CurrencyCode = Field(alias="to")
     rate: ExchangeRate
-    version: Version
+    version: PsaVersion
 
 
 class BusinessRecordParent(PsaBody):
@@ -169,7 +169,7 @@ class BusinessRecordUpserted(PsaBody):
     """`psa.business-record.upserted.v1`: a timecard, expense, assignment, milestone and so on."""
 
     record_id: Id
-    version: Version
+    version: PsaVersion
     kind: BusinessRecordKind
     parent: BusinessRecordParent | None = None
     project_id: Id | None = None
@@ -191,7 +191,7 @@ class GeneratedItem(PsaBody):
     quantity: Quantity
     unit_price: UnitPrice
     amount: Amount
-    business_record_version: Version | None = None
+    business_record_version: PsaVersion | None = None
     date: Date | None = None
     description: Description = ""
     services_product: Name | None = None
@@ -203,7 +203,7 @@ class BillingEventGenerated(PsaBody):
     """`psa.billing-event.generated.v1`: a billing event, or a later version of it."""
 
     billing_event_id: Id
-    version: Version
+    version: PsaVersion
     project_id: Id
     date: Date
     currency: CurrencyCode
@@ -237,5 +237,5 @@ class BillingEventDeleted(PsaBody):
     """`psa.billing-event.deleted.v1`: a billing event is withdrawn; kept if it comes before its event."""
 
     billing_event_id: Id
-    version: Version
+    version: PsaVersion
     project_id: Id | None = None

@@ -151,7 +151,7 @@ def _watch(system: System, work: Callable[[], object], peaks: dict[str, float]) 
 
 async def _make_document(system: System, lines: int) -> str:
     servers = system.infrastructure
-    sample = Sample(f"L{secrets.token_hex(3)}", projects=1, items_per_event=lines)
+    sample = Sample(f"L{secrets.token_hex(3)}", projects=1, items_per_event=lines, names_products=True)
     async with Driver(broker_options(servers.broker.bootstrap_servers), sample) as driver:
         await driver.send_sources(servers.database.administrator_url)
         await driver.send(sample.events(1))

@@ -39,7 +39,13 @@ select count(*) from accounting_connector.billing_events where batch_id = $1 and
 
 async def measure_split(system: System, items: int = SPLIT_ITEMS) -> Result:
     """Split and release an event of so many items, of which half fit under the cap."""
-    sample = Sample(f"S{secrets.token_hex(3)}", projects=1, items_per_event=items, passes_to_accounting=False)
+    sample = Sample(
+        f"S{secrets.token_hex(3)}",
+        projects=1,
+        items_per_event=items,
+        passes_to_accounting=False,
+        names_products=True,
+    )
     sample = replace(sample, bookings=sample.event_amount // 2)
     connection = await asyncpg.connect(system.infrastructure.database.administrator_url)
     try:

@@ -50,7 +50,8 @@ class Sample:
 
     Items take their services product from the end of a chain: timecard, assignment, project. The projects' caps are
     tracked and enforced; `bookings` is what each may bill. `passes_to_accounting`: the events are passed as soon as
-    they are released.
+    they are released. `names_products`: the items bring their product instead, as events of many items must, of which
+    each without one needs room for the longest.
     """
 
     code: str
@@ -58,6 +59,7 @@ class Sample:
     items_per_event: int = 3
     passes_to_accounting: bool = True
     bookings: Decimal = Decimal("900000000.00")
+    names_products: bool = False
 
     def sources(self) -> Iterator[Prepared]:
         """Company, accounts, projects and business records."""
@@ -201,6 +203,7 @@ class Sample:
             "quantity": "1",
             "unit_price": amount,
             "amount": amount,
+            "services_product": "Consulting" if self.names_products else None,
         }
 
 

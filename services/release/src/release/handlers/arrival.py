@@ -23,6 +23,7 @@ from release.domain.psa_changes import (
 from release.domain.reasons import Reason
 from release.domain.sources import CompanySource, Source
 from release.domain.stages import UNRELEASED_STAGES, Stage
+from release.fact_sizes import may_become_too_large
 from release.facts import reason_bodies
 from release.handlers.publishing import (
     publish_billing_event,
@@ -38,7 +39,9 @@ from shared.contracts.psa import BillingEventDeleted, BillingEventGenerated, Gen
 from shared.database.unit_of_work import Cause, MessageTooLargeError, UnitOfWork
 from shared.messaging.message import Message
 
-_TOO_LARGE: Final = "the completed billing event is more than one message may tell: divide it"
+_TOO_LARGE: Final = (
+    "too_large: the completed billing event could be more than one message may tell: divide it"
+)
 
 
 async def take_billing_events(
@@ -195,12 +198,17 @@ def _take_generated(work: UnitOfWork, batch: _Batch, sent: BillingEvent, message
         case Accepted(event):
             known = batch.stored.get(billing_event_id)
             stored = replace(known, event=event) if known is not None else StoredEvent(event)
+            if stored.stage in UNRELEASED_STAGES and may_become_too_large(
+                stored, len(message.record.value or b"")
+            ):
+                _reject_too_large(work, message)
+                return
             stored = complete_change(stored, batch.sources, batch.company_source)
             what: Literal["registered", "changed"] = "registered" if known is None else "changed"
             try:
                 publish_billing_event(work, what, stored, cause)
             except MessageTooLargeError:
-                work.reject(message, _TOO_LARGE, [{"field": "items", "message": _TOO_LARGE}])
+                _reject_too_large(work, message)
                 return
             publish_mismatch(work, known, stored, cause)
             batch.stored[billing_event_id] = stored
@@ -247,6 +255,10 @@ def _take_deleted(work: UnitOfWork, batch: _Batch, message: Message) -> None:
             _reject_taken(work, batch, message, reason)
         case Ignored():
             pass
+
+
+def _reject_too_large(work: UnitOfWork, message: Message) -> None:
+    work.reject(message, _TOO_LARGE, [{"field": "items", "message": _TOO_LARGE}])
 
 
 def _reject_taken(work: UnitOfWork, batch: _Batch, message: Message, reason: Reason) -> None:
