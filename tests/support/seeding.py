@@ -246,7 +246,7 @@ async def _releases(system: ComposedSystem, seeded: Seeded) -> None:
     job = {"select": {"billing_event_ids": [PASSED, IN_RUN, "BE-JPY", "BE-KWD"]}}
     seeded.answers["job"] = await _call(system, "release", "POST", "/release-jobs", job, status=202)
     seeded.job_id = seeded.answers["job"]["job_id"]
-    failing = {"select": {"billing_event_ids": [TOO_LARGE, INCOMPLETE]}}
+    failing = {"select": {"billing_event_ids": [TOO_LARGE, WAITING]}}
     seeded.answers["failing job"] = await _call(
         system, "release", "POST", "/release-jobs", failing, status=202
     )

@@ -14,6 +14,7 @@ from integration.release.test_jobs import IN_TWOS, job_facts
 from release.domain import jobs as domain_jobs
 from release.domain.release import decide_release
 from release.handlers.job_faults import TRANSIENT_FAILURES_MAX
+from release.store.reconciliation import run_check
 from shared.database.database import Database
 from support.databases import FreshDatabase
 from support.records import message_record
@@ -73,6 +74,11 @@ async def stages(driver: ReleasingDriver) -> list[str]:
     return [await driver.stage(f"BE-{number}") for number in range(1, 6)]
 
 
+async def the_books_balance(driver: ReleasingDriver) -> None:
+    async with driver.database.transaction() as work:
+        assert (await run_check(work.connection, "jobs_match_their_log")).differences == ()
+
+
 async def let_the_next_try_come(driver: ReleasingDriver) -> None:
     async with driver.database.transaction() as work:
         await work.connection.execute("update release_job_chunks_put_off set due_at = now()")
@@ -94,6 +100,7 @@ async def test_a_chunk_that_fails_by_our_fault_is_tried_until_it_passes(
         0,
         2,
     )
+    await the_books_balance(driver)
 
     await let_the_next_try_come(driver)
     await driver.finish_jobs()  # fails again, and is told of once only
@@ -120,6 +127,7 @@ async def test_a_chunk_that_fails_by_our_fault_is_tried_until_it_passes(
     assert work[0]["reason"] == "RaiseError, P0001"
     assert work[0]["since"] == work[1]["since"]
     assert await driver.facts("refused") == []
+    await the_books_balance(driver)
 
 
 async def test_a_job_that_isolates_keeps_only_the_event_that_breaks_its_chunk(
@@ -130,6 +138,7 @@ async def test_a_job_that_isolates_keeps_only_the_event_that_breaks_its_chunk(
     await driver.finish_jobs()
     assert await stages(driver) == ["released", "released", "queued", "released", "released"]
     assert (await job_facts(driver))[-1]["pending"] == 1
+    await the_books_balance(driver)
     async with Api(store, issuer).client() as client:
         log = (await client.get("/release-jobs/J-1/log", params={"result": "pending"})).json()["items"]
     assert [(entry["billing_event_id"], entry["reasons"][0]["code"]) for entry in log] == [
@@ -177,6 +186,7 @@ async def test_stopping_ends_what_is_tried_again(driver: ReleasingDriver, fault:
     told = (await job_facts(driver))[-1]
     assert (told["status"], told["released"], told["stopped"], told["pending"]) == ("stopped", 3, 2, 0)
     assert [fact["id"] for fact in await driver.facts() if fact.type == RECOVERED] == ["J-1"]
+    await the_books_balance(driver)
 
 
 async def test_a_chunk_that_always_fails_as_if_time_would_cure_it_stops_no_other_job(

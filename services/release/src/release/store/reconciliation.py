@@ -101,14 +101,25 @@ where entry.budget_id = budget.budget_id and entry.act = 'release' and entry.amo
 order by entry.entry_id limit $1
 """
 _JOBS: Final = """
-select job.job_id, job.total, job.done, job.released, job.failed, log.decided, log.ok, log.error
+select job.job_id, job.total, job.done as passed, job.released, job.failed, job.held_back, job.stopped,
+  log.ok, log.error, log.error_held_back, log.log_stopped, put_off.log_passed
 from release_jobs as job
 left join lateral (
-  select count(*) as events, count(*) filter (where result <> 'pending') as decided,
-    count(*) filter (where result = 'ok') as ok, count(*) filter (where result = 'error') as error
+  select count(*) as events, count(*) filter (where result = 'ok') as ok,
+    count(*) filter (where result = 'error') as error, count(*) filter (where result = 'stopped') as log_stopped,
+    count(*) filter (where result = 'error' and held_back) as error_held_back
   from release_job_events as event where event.job_id = job.job_id
 ) as log on true
-where (job.total, job.done, job.released, job.failed) <> (log.events, log.decided, log.ok, log.error)
+-- What was passed is decided, stopped, or in a chunk that is put off; what is not passed is neither.
+left join lateral (
+  select count(*) as log_passed from release_job_events as event
+  where event.job_id = job.job_id and (event.result <> 'pending' or exists (
+    select from release_job_chunks_put_off as put_off
+    where put_off.job_id = job.job_id and event.place between put_off.first_place and put_off.last_place))
+) as put_off on true
+where (job.total, job.released, job.failed, job.held_back, job.stopped)
+    <> (log.events, log.ok, log.error, log.error_held_back, log.log_stopped)
+  or job.status <> 'failed' and job.done <> put_off.log_passed
 order by job.job_id limit $1
 """
 # Each record that was read was applied, was seen before, was put aside, or concerns others. Offsets do not say how many
