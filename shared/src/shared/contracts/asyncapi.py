@@ -150,7 +150,11 @@ def _cloud_event_trait() -> dict[str, Any]:
             "required": ["ce_specversion", "ce_id", "ce_source", "ce_type"],
             "properties": {
                 "ce_specversion": {"type": "string", "const": SPEC_VERSION},
-                "ce_id": text,
+                "ce_id": {
+                    **text,
+                    "description": "With ce_source it identifies the message: seen again it has no second effect; "
+                    "the same two with another payload are a dead letter.",
+                },
                 "ce_source": {**text, "maxLength": SOURCE_LENGTH_MAX},
                 "ce_type": text,
                 "ce_subject": text,

@@ -49,9 +49,11 @@ update inbox set source = told.source, payload_hash = told.payload_hash
 from unnest($1::text[], $2::text[], $3::bytea[]) as told (message_id, source, payload_hash)
 where inbox.message_id = told.message_id
 """
+# Waits for nobody: a row that a claim holds at this moment is being kept for longer.
 _PRUNE: Final = """
-delete from inbox where received_at < now() - make_interval(days => $1) and message_id in (
+delete from inbox where message_id in (
   select message_id from inbox where received_at < now() - make_interval(days => $1) limit $2
+  for update skip locked
 )
 """
 _PRUNE_SHARED: Final = """
