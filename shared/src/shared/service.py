@@ -242,6 +242,8 @@ class Service:
         silent_seconds = time.monotonic() - relay.state.published_at
         if relay.state.failure is not None and silent_seconds > RELAY_STALL_SECONDS_MAX:
             raise RuntimeError(f"cannot publish: {relay.state.failure}")
+        if relay.state.refused is not None:
+            raise RuntimeError(relay.state.refused)
         return "leading" if relay.state.leading else "standing by"
 
     async def _watch_consumer(self, consumer: Consumer) -> None:

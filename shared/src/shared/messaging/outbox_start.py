@@ -50,10 +50,17 @@ class OutboxStart:
         self._whole_at = time.monotonic()
         return 0
 
+    def begin_anew(self) -> None:
+        """Read from the very start next: rows that were left out are to be read again."""
+        self.settled, self._candidate = 0, None
+
     async def follow(self, connection: Connection, read: Sequence[int]) -> None:
-        """Move up as far as is safe. `read` are the numbers of the rows that were there after `after`, in order."""
+        """Move up as far as is safe. `read` are the numbers of the rows that were there after `after`, in order.
+
+        Rows that are left out are not among them: the start moves past these too, until `begin_anew`.
+        """
         if read and read[0] <= self.settled:
-            self.settled, self._candidate = 0, None
+            self.begin_anew()
         candidate = self._candidate
         # The writers were gone before these rows were read: what they have left behind is among them.
         if candidate is not None and not candidate.writers and (not read or read[0] > candidate.seq):

@@ -7,7 +7,7 @@ deleting sends again: consumers know a message by its id.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -18,18 +18,24 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from shared import failpoints
-from shared.database.database import Database
-from shared.database.faults import is_transient
+from shared.backoff import Backoff
+from shared.database.database import Connection, Database
+from shared.database.faults import is_transient, name_of
 from shared.messaging.keyed_batches import KeyedMessage
 from shared.messaging.outbox_start import OutboxStart
 from shared.messaging.producer import KeyedProducer
+from shared.messaging.refused_keys import Key, RefusedKeys, is_refusal
 from shared.telemetry import metrics, traces
+from shared.telemetry.logs import describe
 
 BATCH_ROWS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 32 * 1024 * 1024
 COUNTED_ROWS_MAX: Final = 100_000
 IDLE_SECONDS: Final = 0.05
+IDLE_SECONDS_BESIDE_REFUSED: Final = 0.5
+"""Longer, since each look may read past all that is left out."""
 ELECTION_SECONDS: Final = 1.0
+BACKOFF_SECONDS_FIRST: Final = 0.1
 BACKOFF_SECONDS_MAX: Final = 5.0
 
 _ELECT: Final = "select pg_try_advisory_lock(hashtext('outbox-relay'), hashtext(current_schema()))"
@@ -40,10 +46,20 @@ select seq, id, aggregatetype, aggregateid, type, payload,
 from (
   select *, sum(coalesce(octet_length(payload), 0)) over (order by seq)
     - coalesce(octet_length(payload), 0) as bytes_before
-  from (select * from outbox where seq > $3 order by seq limit $1) as oldest
+  from (
+    select * from outbox where seq > $3 and not exists (
+      select from unnest($4::text[], $5::bytea[]) as refused (topic, key)
+      where topic = aggregatetype and key is not distinct from aggregateid)
+    order by seq limit $1
+  ) as oldest
 ) as measured
 where bytes_before < $2
 order by seq
+"""
+_FETCH_FIRST: Final = """
+select seq, id, aggregatetype, aggregateid, type, payload,
+  correlationid, causationid, traceparent, headers, occurred_at
+from outbox where aggregatetype = $1 and aggregateid is not distinct from $2 order by seq limit 1
 """
 _MEASURE: Final = """
 select count(*) as size_messages,
@@ -69,6 +85,8 @@ class RelayState:
     leading: bool = False
     published_at: float = field(default_factory=time.monotonic)
     failure: str | None = None
+    refused: str | None = None
+    """The keys that the broker refuses, in a sentence."""
 
 
 @lru_cache(maxsize=64)  # the messages of a transaction have one time
@@ -107,17 +125,21 @@ class Relay:
         self._producer = producer
         self._source = f"sluice/{service}"
         self._start = OutboxStart()
+        self._backoff = Backoff(BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MAX)
+        self.refused = RefusedKeys()
         self._connection: asyncpg.Connection[Any] | None = None
         self.state = RelayState()
 
     @property
     def settled(self) -> int:
-        """The number up to which nothing is left in the outbox and nothing can come; 0 while another one leads."""
-        return self._start.settled if self.state.leading else 0
+        """The number up to which nothing is left in the outbox and nothing can come; 0 while another one leads.
+
+        0 too while keys are left out: what the broker refuses of them waits below the number.
+        """
+        return self._start.settled if self.state.leading and not self.refused else 0
 
     async def run(self) -> None:
         """Lead when elected, publish, and start over after any failure, with back-off; ends only when cancelled."""
-        backoff_seconds = 0.1
         while True:
             try:
                 await self._lead()
@@ -127,15 +149,15 @@ class Relay:
                     raise
                 self.state.failure = "cancelled from inside"
             except Exception as error:
-                self.state.failure = type(error).__name__
+                self.state.failure = name_of(error)
                 if not is_transient(error) and not isinstance(error, KafkaError):
                     log.exception("relay failed, starting over")
+                    metrics.count_own_fault("relay")
                 else:
                     log.warning("relay cannot publish now, starting over", reason=type(error).__name__)
             await self._resign()
             await self._producer.renew()
-            await asyncio.sleep(backoff_seconds)
-            backoff_seconds = min(backoff_seconds * 2, BACKOFF_SECONDS_MAX) if self.state.failure else 0.1
+            await self._backoff.wait()
 
     async def _resign(self) -> None:
         self.state.leading = False
@@ -157,45 +179,80 @@ class Relay:
         while True:
             self._database.committed.clear()
             published = await self.publish_oldest(self._connection)
+            published += await self.try_refused(self._connection)
+            self._backoff.succeeded()
             self.state.failure = None
             self.state.published_at = time.monotonic()
             if published == 0:
                 try:
-                    async with asyncio.timeout(IDLE_SECONDS):
+                    idle_seconds = IDLE_SECONDS_BESIDE_REFUSED if self.refused else IDLE_SECONDS
+                    async with asyncio.timeout(idle_seconds):
                         await self._database.committed.wait()
                 except TimeoutError:
                     pass
 
-    async def publish_oldest(
-        self, connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
-    ) -> int:
+    async def publish_oldest(self, connection: Connection) -> int:
         """Send the oldest rows and delete those that the broker has; returns how many rows there were.
 
-        A row that failed keeps its key's later rows in the outbox too, so that the order per key stands.
-        Raises the first failure.
+        A row that failed keeps its key's later rows in the outbox too, so that the order per key stands. What the
+        broker refuses leaves its key out from then on. Raises the first failure if none was a refusal.
         """
-        rows = await connection.fetch(_FETCH, BATCH_ROWS_MAX, BATCH_BYTES_MAX, self._start.after())
+        rows = await connection.fetch(
+            _FETCH, BATCH_ROWS_MAX, BATCH_BYTES_MAX, self._start.after(), *self.refused.columns()
+        )
         await self._start.follow(connection, [row["seq"] for row in rows])
-        if not rows:
-            return 0
+        if rows:
+            await self._publish(connection, rows)
+        return len(rows)
+
+    async def try_refused(self, connection: Connection) -> int:
+        """Try refused keys whose time has come, each alone, with its oldest row; returns how many the broker took."""
+        accepted = 0
+        for key in self.refused.due():
+            rows = await connection.fetch(_FETCH_FIRST, *key)
+            if not rows or await self._publish(connection, rows):
+                self.refused.accept(key)
+                self._start.begin_anew()
+                accepted += 1
+        self._tell_refused()
+        return accepted
+
+    async def _publish(self, connection: Connection, rows: Sequence["asyncpg.Record"]) -> int:
         failpoints.hit(failpoints.RELAY_BEFORE_SEND)
         outcomes = await self._send(rows)
         failpoints.hit(failpoints.RELAY_AFTER_SEND)
-        failed_keys: set[tuple[str, bytes | None]] = set()
-        failure: BaseException | None = None
+        failed: dict[Key, BaseException] = {}
         published = []
         for row, error in zip(rows, outcomes, strict=True):
             key = (row["aggregatetype"], row["aggregateid"])
             if error is not None:
-                failure = failure or error
-                failed_keys.add(key)
-            elif key not in failed_keys:
+                failed.setdefault(key, error)
+            elif key not in failed:
                 published.append(row["seq"])
         await connection.execute(_DELETE, published)
         metrics.count_published(len(published))
-        if failure is not None:
-            raise failure
-        return len(rows)
+        if failed:
+            await self._leave_out(failed)
+        return len(published)
+
+    async def _leave_out(self, failed: Mapping[Key, BaseException]) -> None:
+        refusals = {key: error for key, error in failed.items() if is_refusal(error)}
+        for (topic, key), error in refusals.items():
+            if self.refused.refuse((topic, key), error):
+                log.warning("broker refuses a message, trying its key alone", topic=topic, **describe(error))
+        if not refusals or self.refused.is_full:
+            raise next(iter(failed.values()))
+        # What failed beside a refusal may have failed for it: an idempotent producer cannot send behind one.
+        await self._producer.renew()
+
+    def _tell_refused(self) -> None:
+        sentence = self.refused.sentence()
+        if sentence != self.state.refused:
+            (log.info if sentence is None else log.error)(
+                "refused keys", sentence=sentence or "there are none"
+            )
+        self.state.refused = sentence
+        metrics.set_refused_keys(self.refused.tried)
 
     async def _send(self, rows: Sequence["asyncpg.Record"]) -> list[BaseException | None]:
         messages = [

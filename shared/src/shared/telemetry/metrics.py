@@ -77,6 +77,10 @@ OUTBOX_SIZE_MESSAGES: Final = _METER.create_gauge(
     "sluice_outbox_size_messages",
     description="Messages that are committed and not yet at the broker, counted up to a limit.",
 )
+OUTBOX_REFUSED_KEYS: Final = _METER.create_gauge(
+    "sluice_outbox_refused_keys",
+    description="Keys whose messages the broker refuses: theirs wait in the outbox, all others go past them.",
+)
 PUBLISHED_MESSAGES: Final = _METER.create_counter(
     "sluice_published_messages", description="Messages that the broker has acknowledged."
 )
@@ -156,6 +160,11 @@ def count_pause(line: str) -> None:
 def count_published(count: int) -> None:
     """Messages that the broker has."""
     PUBLISHED_MESSAGES.add(count)
+
+
+def set_refused_keys(count: int) -> None:
+    """How many keys the broker refuses."""
+    OUTBOX_REFUSED_KEYS.set(count)
 
 
 def set_outbox(size_messages: int, oldest_age_seconds: float) -> None:

@@ -19,6 +19,7 @@ UNITS = {
     "documents",
     "mails",
     "tries",
+    "keys",
     "differences",
 }
 
@@ -63,6 +64,7 @@ def test_counters_add_up() -> None:
         metrics.count_not_taken("commands")
         metrics.count_pause("commands")
         metrics.count_own_fault("line commands")
+        metrics.set_refused_keys(3)
         metrics.count_published(7)
         metrics.count_release_decision("released", count=10)
         metrics.count_release_decision("refused", "cap_exceeded")
@@ -79,6 +81,7 @@ def test_counters_add_up() -> None:
     assert growth("sluice_not_taken_batches_total", line="commands") == 2
     assert growth("sluice_line_pauses_total", line="commands") == 2
     assert growth("sluice_own_fault_tries_total", place="line commands") == 2
+    assert after["sluice_outbox_refused_keys", frozenset()] == 3
     assert growth("sluice_published_messages_total") == 14
     assert growth("sluice_release_decisions_total", outcome="released", code="") == 20
     assert growth("sluice_release_decisions_total", outcome="refused", code="cap_exceeded") == 2
