@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,10 @@ from release.handlers.incomplete_events import waiting_step
 from shared.database.database import Database
 
 TOLD = "category-mismatch"
+MIGRATION = Path(__file__).parents[3] / "services/release/migrations/0005_arrival.sql"
+BACKFILL = next(
+    statement for statement in MIGRATION.read_text().split(";") if "insert into completions_due" in statement
+)
 
 
 @pytest.fixture
@@ -54,6 +59,24 @@ async def test_a_later_record_of_another_kind_does_not_touch_what_is_released(
     await driver.know(business_record("T-1", "expense", version=2))
     assert (await driver.event())["category_mismatch"] == []
     assert await driver.facts(TOLD) == []
+
+
+async def test_an_upgrade_marks_what_is_complete_with_a_mismatch_and_lets_go_on_what_waits(
+    driver: ReleasingDriver,
+) -> None:
+    await driver.know(project(), company(), business_record("T-1", "expense"))
+    own = item(services_product="Own")
+    await driver.psa(generated("BE-1", own), generated("BE-2"), generated("BE-3", item(category="expense")))
+    # As the version before left them.
+    await driver.database.pool.execute("update billing_event_items set category_mismatch = false")
+    await driver.database.pool.execute(
+        "update billing_events set stage = 'incomplete' where billing_event_id = 'BE-2'"
+    )
+    await driver.database.pool.execute(BACKFILL)
+    await driver.settle()
+    events = [await driver.event(f"BE-{number}") for number in (1, 2, 3)]
+    assert [event["stage"] for event in events] == ["awaiting_release"] * 3
+    assert [event["category_mismatch"] for event in events] == [["i1"], ["i1"], []]
 
 
 async def test_an_event_that_waits_for_long_is_told_of_once(driver: ReleasingDriver) -> None:

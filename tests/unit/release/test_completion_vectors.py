@@ -6,6 +6,7 @@ import pytest
 
 from release.domain.completion import Completion, complete_event
 from release.domain.events import BillingEvent, RecordKey
+from release.domain.services_product import CHAINS
 from release.domain.sources import (
     BusinessRecord,
     Companies,
@@ -14,6 +15,7 @@ from release.domain.sources import (
     KnownSources,
     Project,
     Source,
+    find_other_kinds,
 )
 from unit.release.builders import make_event, make_item, vector_cases
 
@@ -31,6 +33,8 @@ def record_of(record: dict[str, Any]) -> BusinessRecord:
 
 def known_of(known: dict[str, Any]) -> KnownSources:
     project = known.get("project")
+    records = [record_of(record) for record in known["records"]]
+    named = {RecordKey(kind, record.key.record_id) for record in records for kind in CHAINS}
     return KnownSources(
         project=None
         if project is None
@@ -54,7 +58,8 @@ def known_of(known: dict[str, Any]) -> KnownSources:
             )
             for company in known["companies"]
         ),
-        records={record.key: record for record in map(record_of, known["records"])},
+        records={record.key: record for record in records},
+        other_kinds=find_other_kinds(named, records),
     )
 
 

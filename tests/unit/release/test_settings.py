@@ -49,6 +49,7 @@ def test_what_is_optional_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
         ("COMPANY_SOURCE", "moon"),
         ("RELEASE_BATCH_SIZE", "0"),
         ("VALIDATION_LIMIT", "many"),
+        ("INCOMPLETE_ALERT_DAYS", "0"),
     ],
 )
 def test_a_wrong_one_stops_the_service_and_is_named(
