@@ -11,12 +11,12 @@ from shared.money import exact_sum
 
 _TOLD_OF_EVENTS: Final = (
     *("version", "released", "released_at", "invoiced", "invoice_number", "invoice_date", "document_id"),
-    *("origin_id", "root_id", "made_by_cap", "on_hold", "conflict", "missing", "filled"),
+    *("origin_id", "root_id", "made_by_cap", "on_hold", "conflict", "category_mismatch", "missing", "filled"),
     *("released_by", "released_by_job_id", "queued_by", "waits_for", "left_out_criteria"),
 )
 _TOLD_OF_ITEMS: Final = (
     *("created_at", "business_record_version", "services_product_from", "released", "invoiced", "billed"),
-    *("left_out", "adjusts_item_id"),
+    *("left_out", "adjusts_item_id", "category_mismatch"),
 )
 """What release tells that decides nothing here, but that criteria and mappings may ask for."""
 
