@@ -139,10 +139,12 @@ class PsaMachine(BooksMachine):
     def replace_by_psa(self, number: int, items: Any) -> None:
         """PSA sends a later version: it replaces what is not released, and is refused for what is over."""
         event = self.pick(number, "awaiting_release", "queued", "reverted", "deleted")
-        if event.origin_id is not None:
-            return
         version, made = event.version + 1, self._items(event.event_id, items)
         self._send_event(Event(event.event_id, event.project_id, event.currency, event.date, made, version))
+        if event.origin_id is not None:
+            self.ids_taken += 1
+            assert self.do(self.refused()) == {}
+            return
         expected = {} if event.stage in UNRELEASED else {event.event_id: (event.stage,)}
         assert self.do(self.refused()) == expected
         if event.stage in UNRELEASED:
@@ -152,7 +154,10 @@ class PsaMachine(BooksMachine):
     def delete_by_psa(self, number: int) -> None:
         event = self.pick(number, *UNRELEASED, *REVERTIBLE)
         self.send(self.driver.psa, deleted(event.event_id, event.version + 1))
-        if event.stage in UNRELEASED:
+        if event.origin_id is not None:
+            self.ids_taken += 1
+            assert self.do(self.refused()) == {}
+        elif event.stage in UNRELEASED:
             event.stage, event.queued_by, event.version = "deleted", None, event.version + 1
             assert self.do(self.refused()) == {}
         else:

@@ -98,6 +98,7 @@ class BooksMachine(RuleBasedStateMachine):
         self.numbers = itertools.count(1)
         self.sent: list[tuple[Any, tuple[Record, ...]]] = []
         self.last_entry = 0
+        self.ids_taken = 0
         self.last_message = 0
         self.database = database
         self.driver: AccountingDriver
@@ -201,7 +202,8 @@ class BooksMachine(RuleBasedStateMachine):
 
     async def _look_back(self) -> None:
         """The books balance, and the facts tell of exactly the ledger: nothing twice, nothing lost."""
-        assert await self.driver.dead_letters() == []
+        put_aside = [reason.partition(":")[0] for reason in await self.driver.dead_letters()]
+        assert put_aside == ["id_taken_by_split"] * self.ids_taken
         async with self.driver.database.pool.acquire() as connection:
             for name in CHECK_NAMES:
                 assert (await run_check(connection, name)).differences == (), name
