@@ -9,10 +9,12 @@ import structlog
 from accounting_connector.handlers import auto_pass, commands, files, process_run_work, schedules
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.rendering.workers import RenderingWorkers
+from accounting_connector.store import auto_pass_due, waiting_commands
 from accounting_connector.store import process_runs as stored_process_runs
 from shared.database.database import Database
 from shared.database.faults import is_transient
 from shared.database.unit_of_work import UnitOfWork
+from shared.set_aside import IsolatedStep, Picked
 from shared.workers import Worker
 
 IDLE_SECONDS: Final = 0.1
@@ -32,10 +34,14 @@ def workers(
     """The background work of the service."""
     return [
         Worker("process-runs", lambda: work_process_runs(database, deployment), idle_seconds=IDLE_SECONDS),
-        Worker("auto-pass", _step(database, deployment, auto_pass.work_due), idle_seconds=IDLE_SECONDS),
+        Worker(
+            "auto-pass",
+            _step(database, deployment, auto_pass.work_due, auto_pass_due.QUEUE),
+            idle_seconds=IDLE_SECONDS,
+        ),
         Worker(
             "waiting-commands",
-            _step(database, deployment, commands.work_waiting),
+            _step(database, deployment, commands.work_waiting, waiting_commands.QUEUE),
             idle_seconds=IDLE_SECONDS,
         ),
         *(
@@ -69,12 +75,14 @@ async def work_process_runs(database: Database, deployment: Deployment) -> bool:
 
 
 def _step(
-    database: Database, deployment: Deployment, work_one: Callable[[UnitOfWork, Deployment], Awaitable[bool]]
-) -> Callable[[], Awaitable[bool]]:
-    async def step() -> bool:
-        return await database.run(lambda work: work_one(work, deployment))
-
-    return step
+    database: Database,
+    deployment: Deployment,
+    work_some: Callable[[UnitOfWork, Deployment, Picked], Awaitable[bool]],
+    queue: str,
+) -> IsolatedStep:
+    return IsolatedStep(
+        database, lambda work, picked: work_some(work, deployment, picked), queue=queue, facts="accounting"
+    )
 
 
 async def _start_scheduled(database: Database, deployment: Deployment) -> bool:

@@ -14,8 +14,10 @@ from billing_runs.handlers.commands import Commands
 from billing_runs.handlers.engine import StepWorker
 from billing_runs.handlers.progress_feed import LOOK_SECONDS, ProgressFeed
 from billing_runs.settings import BillingRunsSettings
+from billing_runs.store import waiting_commands
 from shared.database.database import Database
 from shared.service import Parts, run_service
+from shared.set_aside import IsolatedStep
 from shared.settings import read_settings
 from shared.workers import Worker
 
@@ -32,9 +34,9 @@ def compose(settings: BillingRunsSettings, *, settle_seconds: float = 0.0) -> Ca
         commands = Commands(settings.time_zone, settings.command_wait_seconds)
         steps = StepWorker(database, settings.time_zone, settle_seconds)
         feed = ProgressFeed(database)
-
-        async def look_again() -> bool:
-            return await database.run(commands.look_again)
+        look_again = IsolatedStep(
+            database, commands.look_again, queue=waiting_commands.QUEUE, facts="billing-runs"
+        )
 
         return Parts(
             lines=lines(commands),

@@ -13,6 +13,7 @@ from release.handlers.commands import Command, CommandHandler
 from release.handlers.lock_order import lock_ahead
 from release.handlers.sources import take_sources
 from release.handlers.waiting import keep_waiting, take_up
+from release.store import waiting_commands
 from release.store.late_events import Patience
 from shared.contracts import topics
 from shared.contracts.catalogue import message_types_of
@@ -20,6 +21,7 @@ from shared.database.database import Database
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.batches import Line
 from shared.messaging.message import Message, decode
+from shared.set_aside import IsolatedStep, Picked
 
 WRITE_BACK_PACE_SECONDS: Final = 0.05
 """Releases go before: what comes back from accounting is taken in larger batches."""
@@ -72,14 +74,21 @@ class Commands:
         await self._do(work, await keep_waiting(work, messages, self._patience))
 
     async def take_up_waiting(self, database: Database) -> bool:
-        """A worker's step: do commands whose events have come, refuse those whose time is over."""
+        """`waiting_step`, once."""
+        return await self.waiting_step(database)()
 
-        async def step(work: UnitOfWork) -> bool:
-            ready, taken = await take_up(work, self._patience)
+    def waiting_step(self, database: Database) -> IsolatedStep:
+        """A worker's step: do commands whose events have come, refuse those whose time is over.
+
+        The commands of an event that cannot be done are set aside together, since they must keep their order.
+        """
+
+        async def do(work: UnitOfWork, picked: Picked) -> bool:
+            ready, taken = await take_up(work, self._patience, picked=picked)
             await self._do(work, ready)
             return taken > 0
 
-        return await database.run(step)
+        return IsolatedStep(database, do, queue=waiting_commands.QUEUE, facts="release")
 
     async def _do(self, work: UnitOfWork, commands: Sequence[Command]) -> None:
         # In their order; neighbours of the same handler together, so that they cost a handful of statements.

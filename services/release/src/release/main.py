@@ -10,7 +10,7 @@ from release.api.release import release_router
 from release.consumers import Commands, accounting_line, psa_line
 from release.domain.sources import CompanySource
 from release.handlers import by_hand, release_commands
-from release.handlers.completion import ChangeSpreader, complete_next
+from release.handlers.completion import ChangeSpreader, completion_step
 from release.handlers.incomplete_events import LOOK_SECONDS, waiting_step
 from release.handlers.job_faults import job_step, measure_pending
 from release.handlers.reconciliation import reconciliation_step
@@ -54,13 +54,13 @@ def compose(settings: Settings) -> Compose:
             ],
             workers=[
                 Worker("changes", ChangeSpreader(database).step, idle_seconds=0.1),
-                Worker("completions", lambda: complete_next(database, source), idle_seconds=0.1),
+                Worker("completions", completion_step(database, source), idle_seconds=0.1),
                 Worker(
                     "incomplete events",
                     waiting_step(database, alert_days=settings.incomplete_alert_days),
                     idle_seconds=LOOK_SECONDS,
                 ),
-                Worker("waiting commands", lambda: commands.take_up_waiting(database), idle_seconds=0.25),
+                Worker("waiting commands", commands.waiting_step(database), idle_seconds=0.25),
                 Worker("jobs", job_step(database, settings.release, patience=patience), idle_seconds=0.1),
                 Worker("pending work", lambda: measure_pending(database), idle_seconds=5),
                 Worker(

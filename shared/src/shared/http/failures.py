@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.database.faults import is_transient
+from shared.database.unit_of_work import MessageTooLargeError
 from shared.http.problems import (
     ERRORS_MAX,
     FieldError,
@@ -18,6 +19,7 @@ from shared.http.problems import (
     internal_error,
     invalid_json,
     problem_response,
+    too_large,
     unavailable,
     validation_failed,
 )
@@ -78,6 +80,8 @@ def _methods_of(request: Request) -> set[str]:
 
 
 async def _answer_failure(request: Request, error: Exception) -> Response:
+    if isinstance(error, MessageTooLargeError):
+        return problem_response(too_large(), request)
     return problem_response(unavailable() if is_transient(error) else internal_error(), request)
 
 

@@ -110,6 +110,14 @@ def unavailable() -> Problem:
     return Problem(503, "unavailable", "The service is not available at the moment", headers=headers)
 
 
+def too_large() -> Problem:
+    """409: what would be told of it is more than one message may hold; nothing was done."""
+    detail = (
+        "What would be told of it is more than one message may hold: it has too many items, or texts too long"
+    )
+    return Problem(409, "too_large", "The change is too large", detail=detail)
+
+
 def internal_error() -> Problem:
     """500: a mistake of ours, described in the log only."""
     return Problem(500, "internal_error", "Something went wrong")

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.contracts.base import Closed, Id, Name
 from shared.contracts.decimals import DecimalText
 from shared.database.database import Database
+from shared.database.unit_of_work import MessageTooLargeError
 from shared.http.application import LARGE_BODY_BYTES_MAX, Application, create_application
 from shared.http.authorization import require, require_token
 from shared.http.health import HealthRegistry
@@ -168,6 +169,10 @@ def failing_router() -> APIRouter:
     @router.get("/broken")
     async def broken() -> Note:
         raise ValueError(f"cannot take {CANARY}")
+
+    @router.get("/too-large")
+    async def too_large() -> Note:
+        raise MessageTooLargeError(CANARY)
 
     @router.get("/away")
     async def away() -> Note:

@@ -120,6 +120,12 @@ async def test_an_answer_that_is_not_as_documented_is_a_mistake_of_ours(client: 
     assert CANARY not in response.text
 
 
+async def test_a_change_that_no_message_can_tell_is_refused_with_its_code(client: httpx.AsyncClient) -> None:
+    response = await client.get("/too-large")
+    problem_of(response, 409, "too_large")
+    assert CANARY not in response.text
+
+
 async def test_a_dependency_that_is_away_is_said_to_be_so(client: httpx.AsyncClient) -> None:
     response = await client.get("/away")
     problem_of(response, 503, "unavailable")

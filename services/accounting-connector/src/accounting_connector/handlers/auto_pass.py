@@ -22,6 +22,7 @@ from accounting_connector.store.process_runs import ProcessRun
 from shared.database.faults import is_transient
 from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.ids import derived_id
+from shared.set_aside import Picked
 
 SETTLE_SECONDS: Final = 0.25
 """How long after the last event of an act the act is taken as complete: its facts come together, but in batches."""
@@ -79,15 +80,17 @@ async def take_triggers(work: UnitOfWork, deployment: Deployment, triggers: Mapp
         await _pass_singly(work, deployment, at_once, triggers)
 
 
-async def work_due(work: UnitOfWork, deployment: Deployment) -> bool:
+async def work_due(work: UnitOfWork, deployment: Deployment, picked: Picked | None = None) -> bool:
     """Take an act that has settled and pass the events that it made eligible; False if there is none.
 
     A single small event is passed at once, several become one process run. Locks the events.
     """
-    settled = await auto_pass_due.settled_act(work.connection)
+    picked = picked or Picked([])
+    settled = await auto_pass_due.settled_act(work.connection, only=picked.only)
     if settled is None:
         return False
     act, ids = settled
+    picked.ids += ids[:ACT_EVENTS_MAX]
     eligible: list[tuple[DueEvent, Assessed]] = []
     for start in range(0, min(len(ids), ACT_EVENTS_MAX), SLICE_EVENTS_MAX):
         events = await billing_events.lock_events(work.connection, ids[start : start + SLICE_EVENTS_MAX])

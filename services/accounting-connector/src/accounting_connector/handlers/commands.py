@@ -11,6 +11,7 @@ from shared.contracts import commands
 from shared.contracts.catalogue import CATALOGUE
 from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.messaging.message import Message
+from shared.set_aside import Picked
 
 LOOK_AGAIN_SECONDS: Final = 0.2
 
@@ -44,11 +45,13 @@ async def handle_commands(work: UnitOfWork, messages: Sequence[Message], deploym
         await waiting_commands.add(work.connection, command, look_again_seconds=LOOK_AGAIN_SECONDS)
 
 
-async def work_waiting(work: UnitOfWork, deployment: Deployment) -> bool:
+async def work_waiting(work: UnitOfWork, deployment: Deployment, picked: Picked | None = None) -> bool:
     """Look at the waiting command that is due first; False if none is due."""
-    command = await waiting_commands.take(work.connection)
+    picked = picked or Picked([])
+    command = await waiting_commands.take(work.connection, only=picked.only)
     if command is None:
         return False
+    picked.ids.append(command.message_id)
     body = CATALOGUE[command.type].body_model.model_validate(command.body)
     if not await _decide(work, deployment, body, command.cause, command.waited_seconds):
         await waiting_commands.add(work.connection, command, look_again_seconds=LOOK_AGAIN_SECONDS)

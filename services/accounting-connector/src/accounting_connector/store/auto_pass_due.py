@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from accounting_connector.store.connection import Connection, Reader
 from shared.database.unit_of_work import Cause
+from shared.set_aside import LEFT_OUT
 
 _ADD: Final = """
 insert into auto_pass_due (billing_event_id, act, starter, causation_id, correlation_id, traceparent, due_at)
@@ -37,12 +38,14 @@ _ACCOUNTS_ARRIVED: Final = _ARRIVED.format(column="account_id")
 _COMPANIES_ARRIVED: Final = _ARRIVED.format(column="company_id")
 
 # The events of one act are told of together, but may come in several batches: they are taken once the last has settled.
-_SETTLED: Final = """
+QUEUE: Final = "auto_pass"
+_SETTLED: Final = f"""
 select act, array_agg(billing_event_id order by billing_event_id) as billing_event_ids
-from auto_pass_due where due_at < 'infinity'
+from auto_pass_due as due where due_at < 'infinity' and ($1::text is null or billing_event_id = $1)
+  and {LEFT_OUT.format(queue=QUEUE, item_id="due.billing_event_id")}
 group by act having max(due_at) <= now()
 order by max(due_at) limit 1
-"""
+"""  # noqa: S608 - the parts are constants
 _TAKE: Final = """
 delete from auto_pass_due where billing_event_id = any($1::text[]) and act = $2
 returning billing_event_id, act, starter, causation_id, correlation_id, traceparent, since
@@ -100,9 +103,12 @@ async def parties_arrived(
         )
 
 
-async def settled_act(connection: Reader) -> tuple[str, list[str]] | None:
-    """An act that has settled, with the ids of its events; None if there is none. Locks nothing."""
-    row = await connection.fetchrow(_SETTLED)
+async def settled_act(connection: Reader, *, only: str | None = None) -> tuple[str, list[str]] | None:
+    """An act that has settled, with the ids of its events; None if there is none. Locks nothing.
+
+    Events that are set aside are left out, and all but the one that `only` names.
+    """
+    row = await connection.fetchrow(_SETTLED, only)
     return None if row is None else (row["act"], row["billing_event_ids"])
 
 

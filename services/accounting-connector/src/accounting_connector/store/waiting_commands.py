@@ -6,17 +6,22 @@ from typing import Any, Final
 
 from accounting_connector.store.connection import Connection
 from shared.database.unit_of_work import Cause
+from shared.set_aside import LEFT_OUT
 
 _ADD: Final = """
 insert into waiting_commands (message_id, type, body, correlation_id, causation_id, traceparent, since, due_at)
 values ($1, $2, $3, $4, $5, $6, now() - make_interval(secs => $7), now() + make_interval(secs => $8))
 """
-_TAKE: Final = """
+QUEUE: Final = "command"
+_TAKE: Final = f"""
 delete from waiting_commands where message_id = (
-  select message_id from waiting_commands where due_at <= now() order by due_at, message_id limit 1
+  select message_id from waiting_commands as waiting
+  where due_at <= now() and ($1::text is null or message_id = $1)
+    and {LEFT_OUT.format(queue=QUEUE, item_id="waiting.message_id")}
+  order by due_at, message_id limit 1
   for update skip locked)
 returning *, extract(epoch from now() - since)::float8 as waited_seconds
-"""
+"""  # noqa: S608 - the parts are constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,12 @@ async def add(connection: Connection, command: WaitingCommand, *, look_again_sec
     )
 
 
-async def take(connection: Connection) -> WaitingCommand | None:
-    """Take the command that is due first; None if there is none. Skips what another worker holds."""
-    row = await connection.fetchrow(_TAKE)
+async def take(connection: Connection, *, only: str | None = None) -> WaitingCommand | None:
+    """Take the command that is due first, or the one that `only` names if it is due; None if there is none.
+
+    Skips what another worker holds, and what is set aside.
+    """
+    row = await connection.fetchrow(_TAKE, only)
     if row is None:
         return None
     return WaitingCommand(

@@ -14,6 +14,7 @@ from billing_runs.handlers.review import review_documents
 from billing_runs.store import run_documents, runs, waiting_commands
 from shared.database.unit_of_work import UnitOfWork
 from shared.messaging.message import Message, decode
+from shared.set_aside import Picked
 
 NOT_FOUND: Final = "not_found"
 CREATE: Final = "billing-runs.run.create.v1"
@@ -116,16 +117,21 @@ class Commands:
         named = set(message.body.select.document_ids)
         return named == (await run_documents.drafting_runs(work.connection, list(named))).keys()
 
-    async def look_again(self, work: UnitOfWork) -> bool:
-        """Do what has waited for what has come, and refuse what has waited too long; whether there may be more."""
-        await self._do_waiting(
-            work, await waiting_commands.look_at_waiting(work.connection, limit=WAITING_MAX)
-        )
-        return await self._expire(work)
+    async def look_again(self, work: UnitOfWork, picked: Picked | None = None) -> bool:
+        """Do what has waited for what has come, and refuse what has waited too long; whether there may be more.
 
-    async def _expire(self, work: UnitOfWork) -> bool:
-        expired = await waiting_commands.take_expired(work.connection, limit=WAITING_MAX)
+        It is picked by run, since the commands of a run keep their order.
+        """
+        picked = picked or Picked([])
+        waiting = await waiting_commands.look_at_waiting(work.connection, limit=WAITING_MAX, only=picked.only)
+        picked.ids += [message.body.run_id for message in decode(waiting, HANDLED).messages]
+        await self._do_waiting(work, waiting)
+        return await self._expire(work, picked)
+
+    async def _expire(self, work: UnitOfWork, picked: Picked) -> bool:
+        expired = await waiting_commands.take_expired(work.connection, limit=WAITING_MAX, only=picked.only)
         messages = decode(expired, HANDLED).messages
+        picked.ids += [message.body.run_id for message in messages]
         known = await runs.known_run_ids(work.connection, [message.body.run_id for message in messages])
         for message in messages:
             if message.body.run_id in known:  # it says itself which documents there are not

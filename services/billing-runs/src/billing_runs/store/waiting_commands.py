@@ -7,6 +7,7 @@ from aiokafka import ConsumerRecord
 
 from billing_runs.store.connection import Connection
 from shared.messaging.message import Origin
+from shared.set_aside import LEFT_OUT
 
 if TYPE_CHECKING:
     import asyncpg
@@ -17,10 +18,12 @@ insert into waiting_commands (message_id, run_id, topic, partition, "offset", re
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10))
 on conflict do nothing
 """
-_LOOK: Final = """
+QUEUE: Final = "command"
+_LOOK: Final = f"""
 select * from waiting_commands as waiting where run_id in (select run_id from runs)
+  and ($2::text is null or run_id = $2) and {LEFT_OUT.format(queue=QUEUE, item_id="waiting.run_id")}
 order by topic, partition, "offset" limit $1 for update skip locked
-"""
+"""  # noqa: S608 - the parts are constants
 _REMOVE: Final = """
 delete from waiting_commands as waiting
 using unnest($1::text[], $2::int[], $3::bigint[]) as done (topic, partition, "offset")
@@ -29,12 +32,13 @@ where (waiting.topic, waiting.partition, waiting."offset") = (done.topic, done.p
 _LOOK_FOR: Final = """
 select * from waiting_commands where run_id = $1 order by topic, partition, "offset" for update
 """
-_TAKE_EXPIRED: Final = """
+_TAKE_EXPIRED: Final = f"""
 delete from waiting_commands where message_id in (
-  select message_id from waiting_commands where deadline <= now()
+  select message_id from waiting_commands as waiting where deadline <= now()
+    and ($2::text is null or run_id = $2) and {LEFT_OUT.format(queue=QUEUE, item_id="waiting.run_id")}
   order by deadline, message_id limit $1 for update skip locked)
 returning *
-"""
+"""  # noqa: S608 - the parts are constants
 
 
 async def insert_waiting(
@@ -66,14 +70,18 @@ async def look_at_waiting_for(connection: Connection, run_id: str) -> list["Cons
     return [_record_of(row) for row in await connection.fetch(_LOOK_FOR, run_id)]
 
 
-async def take_expired(connection: Connection, *, limit: int) -> list["ConsumerRecord[bytes, bytes]"]:
+async def take_expired(
+    connection: Connection, *, limit: int, only: str | None = None
+) -> list["ConsumerRecord[bytes, bytes]"]:
     """Take out commands whose time has passed; other transactions leave them alone meanwhile."""
-    return _in_order(await connection.fetch(_TAKE_EXPIRED, limit))
+    return _in_order(await connection.fetch(_TAKE_EXPIRED, limit, only))
 
 
-async def look_at_waiting(connection: Connection, *, limit: int) -> list["ConsumerRecord[bytes, bytes]"]:
+async def look_at_waiting(
+    connection: Connection, *, limit: int, only: str | None = None
+) -> list["ConsumerRecord[bytes, bytes]"]:
     """Commands that wait although their run is known, the oldest first; locked, other transactions leave them alone."""
-    return [_record_of(row) for row in await connection.fetch(_LOOK, limit)]
+    return [_record_of(row) for row in await connection.fetch(_LOOK, limit, only)]
 
 
 async def remove_waiting(connection: Connection, places: Sequence[Origin]) -> None:

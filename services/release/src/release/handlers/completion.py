@@ -21,6 +21,7 @@ from release.store.history import HistoryEntry
 from release.store.known_sources import Sources, load_sources
 from shared.database.database import Database
 from shared.database.unit_of_work import Cause, UnitOfWork
+from shared.set_aside import IsolatedStep, Picked
 
 CHANGES_MAX: Final = 2_000
 EVENTS_MAX: Final = 500
@@ -65,14 +66,20 @@ class ChangeSpreader:
 
 
 async def complete_due(
-    work: UnitOfWork, company_source: CompanySource, *, events_max: int = EVENTS_MAX
+    work: UnitOfWork,
+    company_source: CompanySource,
+    *,
+    events_max: int = EVENTS_MAX,
+    picked: Picked | None = None,
 ) -> int:
     """Complete the next events that are due, and say what has changed; gives how many were looked at.
 
     An unreleased event is completed again; of a released one only what is empty is filled; a delete that came before
     its event, unseen by the transaction that stored it, takes effect. Locks the events.
     """
-    due = await completions.take_due(work.connection, events_max=events_max)
+    picked = picked or Picked([])
+    due = await completions.take_due(work.connection, events_max=events_max, only=picked.only)
+    picked.ids += due
     if not due:
         return 0
     stored = await events.lock_events(work.connection, due)
@@ -97,9 +104,19 @@ async def complete_due(
     return len(due)
 
 
-async def complete_next(database: Database, company_source: CompanySource) -> bool:
-    """A worker's step: complete the next events that are due."""
-    return await database.run(lambda work: complete_due(work, company_source)) > 0
+def completion_step(database: Database, company_source: CompanySource) -> IsolatedStep:
+    """A worker's step: complete the next events that are due, setting aside those that cannot be."""
+
+    async def complete(work: UnitOfWork, picked: Picked) -> bool:
+        return await complete_due(work, company_source, picked=picked) > 0
+
+    return IsolatedStep(database, complete, queue=completions.QUEUE, facts="release", told=_note_set_aside)
+
+
+async def _note_set_aside(work: UnitOfWork, billing_event_id: str, reason: str) -> None:
+    """The event's history says why it stays as it is, until it is completed after all."""
+    entry = HistoryEntry(billing_event_id, "set_aside", {"reason": reason})
+    await history.append_history(work.connection, [entry])
 
 
 def _complete(before: StoredEvent, sources: Sources, company_source: CompanySource) -> StoredEvent:

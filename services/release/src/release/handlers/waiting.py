@@ -14,6 +14,7 @@ from release.store import waiting_commands
 from release.store.late_events import Patience
 from shared.contracts.catalogue import CATALOGUE
 from shared.database.unit_of_work import Cause, UnitOfWork
+from shared.set_aside import Picked
 
 COMMANDS_MAX: Final = 500
 RELEASE: Final = "release.billing-event.release.v1"
@@ -66,14 +67,16 @@ async def keep_waiting(work: UnitOfWork, commands: Sequence[Command], patience: 
 
 
 async def take_up(
-    work: UnitOfWork, patience: Patience, *, commands_max: int = COMMANDS_MAX
+    work: UnitOfWork, patience: Patience, *, commands_max: int = COMMANDS_MAX, picked: Picked | None = None
 ) -> tuple[list[Command], int]:
     """The commands to do now, in order, since their events are there or, known, are waited for no longer; and how many
     were taken in all: the others were refused with `not_found`, since their time is over.
     """
+    picked = picked or Picked([])
     rows = await waiting_commands.take_commands(
-        work.connection, patience, release_type=RELEASE, commands_max=commands_max
+        work.connection, patience, release_type=RELEASE, commands_max=commands_max, only=picked.only
     )
+    picked.ids += [row["target_id"] for row in rows]
     ready: list[Command] = []
     for row in rows:
         body: Any = CATALOGUE[row["type"]].body_model.model_validate(row["body"])

@@ -10,6 +10,7 @@ from typing import Final
 from release.domain.sources import Source
 from release.store.connection import Connection, Reader
 from shared.database.unit_of_work import Cause
+from shared.set_aside import LEFT_OUT
 
 DELETION: Final = "billing_event_deletion"
 """The kind of a noted change that is no source: a delete that came before its event."""
@@ -83,11 +84,15 @@ select billing_event_id, correlation_id, causation_id, traceparent from first_ch
 order by billing_event_id
 on conflict (billing_event_id) do nothing
 """  # noqa: S608 - the parts are constants of this module
-_TAKE_DUE: Final = """
+QUEUE: Final = "completion"
+_TAKE_DUE: Final = f"""
 delete from completions_due where billing_event_id in (
-  select billing_event_id from completions_due order by billing_event_id limit $1 for update skip locked)
+  select billing_event_id from completions_due as due
+  where ($2::text is null or billing_event_id = $2)
+    and {LEFT_OUT.format(queue=QUEUE, item_id="due.billing_event_id")}
+  order by billing_event_id limit $1 for update skip locked)
 returning billing_event_id, correlation_id, causation_id, traceparent
-"""
+"""  # noqa: S608 - the parts are constants
 
 
 async def note_changes(connection: Connection, changes: Iterable[tuple[Source, Cause]]) -> None:
@@ -118,12 +123,12 @@ async def spread_changes(connection: Connection, change_ids: Sequence[int]) -> N
     await connection.execute(_SPREAD, list(change_ids))
 
 
-async def take_due(connection: Connection, *, events_max: int) -> dict[str, Cause]:
+async def take_due(connection: Connection, *, events_max: int, only: str | None = None) -> dict[str, Cause]:
     """Take the next events whose completion is due, each with what caused it.
 
-    Locks them here; those that another transaction holds are left to it.
+    Locks them here; those that another transaction holds, or that are set aside, are left out. `only` names one.
     """
-    rows = await connection.fetch(_TAKE_DUE, events_max)
+    rows = await connection.fetch(_TAKE_DUE, events_max, only)
     return {
         row["billing_event_id"]: Cause(
             causation_id=row["causation_id"],

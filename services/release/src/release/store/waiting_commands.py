@@ -7,6 +7,7 @@ import asyncpg
 
 from release.store.connection import Connection
 from release.store.late_events import STILL_MISSES, Patience
+from shared.set_aside import LEFT_OUT
 
 # The parts are ours; every value is a parameter.
 _MUST_WAIT: Final = f"""
@@ -26,14 +27,16 @@ order by place
 # One replica at a time, or commands for one event would be taken out of order.
 _ELECT: Final = "select pg_try_advisory_xact_lock(hashtext('waiting-commands'), hashtext(current_schema()))"
 # A release waits for an event that is late, and what came after it for the same event waits behind it.
+QUEUE: Final = "command"
 _TAKE: Final = f"""
 with ready as (
   select place, event.billing_event_id is not null as is_known
   from waiting_commands as waiting left join billing_events as event on event.billing_event_id = target_id
-  where deadline <= now() or event.billing_event_id is not null and not (
+  where ($5::text is null or target_id = $5) and {LEFT_OUT.format(queue=QUEUE, item_id="target_id")}
+    and (deadline <= now() or event.billing_event_id is not null and not (
     {STILL_MISSES.format(wait_seconds="$2", finds_companies="$3::boolean")}
     and exists (select from waiting_commands as ahead
-      where ahead.target_id = waiting.target_id and ahead.place <= waiting.place and ahead.type = $4))
+      where ahead.target_id = waiting.target_id and ahead.place <= waiting.place and ahead.type = $4)))
   order by place limit $1
 ), taken as (
   delete from waiting_commands using ready where waiting_commands.place = ready.place
@@ -73,14 +76,20 @@ async def keep_commands(
 
 
 async def take_commands(
-    connection: Connection, patience: Patience, *, release_type: str, commands_max: int
+    connection: Connection,
+    patience: Patience,
+    *,
+    release_type: str,
+    commands_max: int,
+    only: str | None = None,
 ) -> list["asyncpg.Record"]:
     """Take the next commands whose event is there now (`is_known`), or whose deadline has passed, in their order.
 
-    `release_type` are those that wait for what is late, too. None if another replica is about it.
+    `release_type` are those that wait for what is late, too; `only` names one event. None if another replica is
+    about it; those of an event that is set aside are left out.
     """
     if not await connection.fetchval(_ELECT):
         return []
     return await connection.fetch(
-        _TAKE, commands_max, patience.wait_seconds, patience.finds_companies, release_type
+        _TAKE, commands_max, patience.wait_seconds, patience.finds_companies, release_type, only
     )
