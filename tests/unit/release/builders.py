@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from release.domain.billed import Billed
 from release.domain.cap_state import BudgetCap, ProjectCap
 from release.domain.events import BillingEvent, BillingEventItem
 from release.domain.release import Outcome, decide_release
@@ -102,10 +103,17 @@ def decide(
     request: ReleaseRequest = CONFIRMED,
     settings: ReleaseSettings = SETTINGS,
     *,
+    billed: Billed | None = None,
     record_versions: Mapping[Any, int] | None = None,
     taken_ids: Iterable[str] = (),
 ) -> Outcome:
-    """Decide one release, with no business record newer than its item and no id taken unless said."""
+    """Decide one release, with nothing billed, no business record newer than its item and no id taken unless said."""
     return decide_release(
-        event, cap, request, settings, record_versions=record_versions or {}, taken_ids=set(taken_ids)
+        event,
+        cap,
+        request,
+        settings,
+        billed=billed or Billed(),
+        record_versions=record_versions or {},
+        taken_ids=set(taken_ids),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from release.domain.billed import Billed
 from release.domain.cap_state import BudgetCap, ProjectCap
 from release.domain.events import BillingEvent
 from release.domain.jobs import (
@@ -145,7 +146,14 @@ class WorkedJob:
 
     def _work(self, chunk: Sequence[str]) -> None:
         decision = decide_chunk(
-            chunk, self.events, self.caps, JOB, self.settings, record_versions={}, taken_ids=frozenset()
+            chunk,
+            self.events,
+            self.caps,
+            JOB,
+            self.settings,
+            billed=Billed(),
+            record_versions={},
+            taken_ids=frozenset(),
         )
         self.caps = dict(decision.caps)
         self.outcomes.update(decision.outcomes)

@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from release.domain.billed import Billed
 from release.domain.jobs import (
     Found,
     JobMode,
@@ -62,7 +63,14 @@ def test_two_splits_of_one_lineage_in_a_chunk_get_different_ids() -> None:
         ),
     }
     decision = decide_chunk(
-        list(events), events, {"P-1": cap}, JOB, SETTINGS, record_versions={}, taken_ids={"BE-1.2"}
+        list(events),
+        events,
+        {"P-1": cap},
+        JOB,
+        SETTINGS,
+        billed=Billed(),
+        record_versions={},
+        taken_ids={"BE-1.2"},
     )
     splits = [outcome for outcome in decision.outcomes.values() if isinstance(outcome, Split)]
     assert [split.new_event.billing_event_id for split in splits] == ["BE-1.3", "BE-1.4"]

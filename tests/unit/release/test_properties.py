@@ -10,10 +10,11 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as some
 
+from release.domain.billed import Billed
 from release.domain.cap_state import BudgetCap, ProjectCap
 from release.domain.events import BillingEvent, BillingEventItem, in_order_of_creation
 from release.domain.jobs import decide_chunk
-from release.domain.release import Refused, Split
+from release.domain.release import Refused, Split, bill
 from release.domain.settings import Channel, OnCap, OnChunkFailure, ReleaseRequest
 from release.domain.tolerance import Tolerance
 from shared.money import ZERO, exact_sum
@@ -176,14 +177,23 @@ def test_a_chunk_is_decided_like_its_events_one_by_one(
     }
     settings = replace(SETTINGS, on_chunk_failure=on_chunk_failure)
     chunk = decide_chunk(
-        list(events), events, {"P-1": cap}, JOB, settings, record_versions={}, taken_ids=frozenset()
+        list(events),
+        events,
+        {"P-1": cap},
+        JOB,
+        settings,
+        billed=Billed(),
+        record_versions={},
+        taken_ids=frozenset(),
     )
 
-    running, one_by_one = cap, {}
+    running, billed, one_by_one = cap, Billed(), {}
     for billing_event_id, event in events.items():
-        outcome = decide(event, running, JOB, settings)
+        outcome = decide(event, running, JOB, settings, billed=billed)
         one_by_one[billing_event_id] = outcome
-        running = running if isinstance(outcome, Refused) else outcome.cap
+        if not isinstance(outcome, Refused):
+            running = outcome.cap
+            bill(billed, outcome)
     culprits = tuple(key for key, outcome in one_by_one.items() if isinstance(outcome, Refused))
     assert chunk.culprits == culprits
     if culprits and on_chunk_failure is OnChunkFailure.FAIL:
@@ -193,6 +203,8 @@ def test_a_chunk_is_decided_like_its_events_one_by_one(
     else:
         assert chunk.outcomes == one_by_one
         assert chunk.caps == {"P-1": running}
+        assert chunk.billed == billed
+        assert all(len(record.billings) == 1 for record in billed.records.values())
 
 
 @given(

@@ -8,6 +8,7 @@ from release.domain.explanation import Decision
 from release.domain.release import Refused, Released, Split
 from release.domain.split import Adjustment
 from release.domain.threshold import ThresholdCrossing
+from release.facts import reason_bodies
 from release.store.events import StoredEvent
 from shared.contracts.base import MESSAGE_IDS_MAX
 from shared.money import format_amount, format_number
@@ -50,6 +51,7 @@ def result_body(outcome: Released | Split) -> dict[str, Any]:
         "adjustments": [] if split is None else _adjustments(split.adjustments, split.event.currency),
         "new_billing_event_id": None if split is None else split.new_event.billing_event_id,
         "cap": cap_body(outcome.decision),
+        "warnings": reason_bodies(outcome.warnings),
     }
 
 
@@ -65,6 +67,7 @@ def released_body(
     job_id: str | None,
     and_invoice: bool,
     starter: Starter | None,
+    warnings: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """`release.billing-event.released.v1`; `billing_event` is the event's body once it is released."""
     return {
@@ -72,6 +75,7 @@ def released_body(
         "released_at": billing_event["released_at"],
         "job_id": job_id,
         "and_invoice": and_invoice,
+        "warnings": list(warnings),
         "cap": cap_body(decision),
         "starter": starter,
     }

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator
 
-from release.domain.settings import OnChunkFailure, ReleaseSettings
+from release.domain.settings import OnChunkFailure, RecordGuard, ReleaseSettings
 from release.domain.sources import CompanySource
 from shared.settings import CommaSeparated, ServiceSettings
 
@@ -20,6 +20,7 @@ class Settings(ServiceSettings):
     validation_limit: Annotated[int, Field(ge=0, le=100_000)] = 200
     disable_billing_closer_to_cap: bool = False
     on_chunk_failure: OnChunkFailure = OnChunkFailure.FAIL
+    record_guard: RecordGuard = RecordGuard.REFUSE
     optional_on_release: CommaSeparated = ()
     company_source: CompanySource = CompanySource.PROJECT
     incomplete_alert_days: Annotated[int, Field(ge=1, le=3_650)] = 2
@@ -48,5 +49,6 @@ class Settings(ServiceSettings):
             release_batch_size=self.release_batch_size,
             disable_billing_closer_to_cap=self.disable_billing_closer_to_cap,
             on_chunk_failure=self.on_chunk_failure,
+            record_guard=self.record_guard,
             optional_on_release=frozenset(self.optional_on_release),
         )

@@ -132,6 +132,11 @@ CATALOGUE: Final[Mapping[str, MessageType]] = MappingProxyType(
                     release_facts.BillingEventReleased,
                     "billing_event.project_id",
                 ),
+                (
+                    "release.billing-event.billed-again.v1",
+                    release_facts.BillingEventBilledAgain,
+                    "project_id",
+                ),
                 ("release.billing-event.split.v1", release_facts.BillingEventSplit, "project_id"),
                 ("release.billing-event.refused.v1", release_facts.BillingEventRefused, "project_id"),
                 ("release.billing-event.invoiced.v1", release_facts.BillingEventInvoiced, "project_id"),

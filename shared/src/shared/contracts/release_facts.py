@@ -64,13 +64,27 @@ class Cap(Reader):
 
 
 class BillingEventReleased(Fact):
-    """`release.billing-event.released.v1`; `and_invoice` leaves the documents to the job's second stage."""
+    """`release.billing-event.released.v1`; `and_invoice` leaves the documents to the job's second stage.
+
+    `warnings` say what a person should look at all the same: `amount_above_record`, and, where RECORD_GUARD only
+    warns, `item_already_billed` and `record_already_billed` (domain.md section 2).
+    """
 
     billing_event: BillingEvent
     released_at: Instant
     job_id: Id | None = None
     and_invoice: bool = False
+    warnings: Reasons = Field(default_factory=list)
     cap: Cap | None = None
+
+
+class BillingEventBilledAgain(Fact):
+    """`release.billing-event.billed-again.v1`: what RECORD_GUARD would have refused was released with a warning."""
+
+    billing_event_id: Id
+    project_id: Id
+    job_id: Id | None = None
+    warnings: Reasons
 
 
 class LeftOutMoved(Reader):
@@ -116,6 +130,7 @@ class ReleaseResult(Reader):
     adjustments: list[Adjustment] = Field(default_factory=list, max_length=ITEMS_MAX)
     new_billing_event_id: Id | None = None
     cap: Cap | None = None
+    warnings: Reasons = Field(default_factory=list)
 
 
 class BillingEventRefused(Fact):
@@ -216,11 +231,16 @@ class CapThresholdCrossed(Fact):
 
 
 class CapConfigurationConflict(Fact):
-    """`release.cap.configuration-conflict.v1`: a project is capped at both levels (domain.md section 3)."""
+    """`release.cap.configuration-conflict.v1`: a project is capped at both levels, or what stands released in a former
+    currency of it keeps its cap from beginning anew (domain.md section 3).
+
+    `budget_ids` are the capped ones where both levels are; `former_currencies` those in which more than 0 is released.
+    """
 
     project_id: Id
     version: Version
     budget_ids: FactIds = Field(default_factory=list)
+    former_currencies: list[CurrencyCode] = Field(default_factory=list, max_length=FIRST_MAX)
 
 
 class ReleaseJobFailure(BillingEventReasons):

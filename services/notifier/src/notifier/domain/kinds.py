@@ -19,6 +19,7 @@ class Kind(StrEnum):
     CAP_CONFIGURATION_CONFLICT = "cap_configuration_conflict"
     CATEGORY_MISMATCH = "category_mismatch"
     BILLING_EVENT_WAITS = "billing_event_waits"
+    BILLED_AGAIN = "billed_again"
     BILLING_RUN_REACHED_STATUS = "billing_run_reached_status"
     BILLING_RUN_STEP_FAILED = "billing_run_step_failed"
     DEAD_LETTERS = "dead_letters"
@@ -95,6 +96,7 @@ AUDIENCES: Final[Mapping[Kind, Audience]] = {
     Kind.CAP_CONFIGURATION_CONFLICT: _TO_OPERATORS,
     Kind.CATEGORY_MISMATCH: _TO_OPERATORS,
     Kind.BILLING_EVENT_WAITS: _TO_OPERATORS,
+    Kind.BILLED_AGAIN: Audience(MailWhen.NEVER, mailed=frozenset(), alerted=_OPERATORS),
     Kind.BILLING_RUN_REACHED_STATUS: _to_starter(MailWhen.ALWAYS),
     Kind.BILLING_RUN_STEP_FAILED: _to_starter(MailWhen.ALWAYS),
     Kind.DEAD_LETTERS: _TO_OPERATORS,
@@ -108,6 +110,7 @@ _KIND_BY_FACT: Final[Mapping[str, Kind]] = {
     "release.cap.configuration-conflict.v1": Kind.CAP_CONFIGURATION_CONFLICT,
     "release.billing-event.category-mismatch.v1": Kind.CATEGORY_MISMATCH,
     "release.billing-event.waits.v1": Kind.BILLING_EVENT_WAITS,
+    "release.billing-event.billed-again.v1": Kind.BILLED_AGAIN,
     "release.reconciliation.difference-found.v1": Kind.RECONCILIATION_DIFFERENCE,
     "accounting.reconciliation.difference-found.v1": Kind.RECONCILIATION_DIFFERENCE,
     "release.work.pending.v1": Kind.WORK_PENDING,

@@ -18,7 +18,12 @@ from notifier.handlers.operator_notices import (
     waits_notice,
     work_pending_notice,
 )
-from notifier.handlers.release_notices import conflict_notice, job_notice, threshold_notice
+from notifier.handlers.release_notices import (
+    billed_again_notice,
+    conflict_notice,
+    job_notice,
+    threshold_notice,
+)
 from notifier.handlers.telling import Audiences, tell_people
 from notifier.store.notifications import Caused
 from shared.database.unit_of_work import UnitOfWork
@@ -95,6 +100,9 @@ _TELLINGS: Final = {
     "release.billing-event.waits.v1": _Telling(
         cause=lambda message: f"billing-event-waits/{message.body.billing_event_id}",
         notice=waits_notice,
+    ),
+    "release.billing-event.billed-again.v1": _Telling(
+        cause=lambda message: f"billed-again/{message.body.billing_event_id}", notice=billed_again_notice
     ),
     "release.reconciliation.difference-found.v1": _reconciliation("release"),
     "accounting.reconciliation.difference-found.v1": _reconciliation("accounting-connector"),

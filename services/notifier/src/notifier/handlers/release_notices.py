@@ -6,7 +6,12 @@ from typing import Final
 from notifier.domain.notices import Notice, first_reasons
 from notifier.handlers.reasons import amount_text, event_texts
 from shared.contracts.facts import BillingEventReasons
-from shared.contracts.release_facts import CapConfigurationConflict, CapThresholdCrossed, ReleaseJobFact
+from shared.contracts.release_facts import (
+    BillingEventBilledAgain,
+    CapConfigurationConflict,
+    CapThresholdCrossed,
+    ReleaseJobFact,
+)
 
 _SPOILT: Final = "batch_failed"
 
@@ -72,14 +77,36 @@ def threshold_notice(crossed: CapThresholdCrossed) -> Notice:
 
 
 def conflict_notice(conflict: CapConfigurationConflict) -> Notice:
-    """A project that is capped at both levels."""
+    """A project that is capped at both levels, or whose cap would begin anew in another currency."""
+    former = ", ".join(conflict.former_currencies)
+    what, why = "is capped at both levels", "Its own cap is enforced, and so are budgets of it."
+    until = "Until one of them is taken back"
+    if former:
+        what = f"was capped in {former}"
+        why = (
+            f"What was released in {former}, its former currency, still stands, and a cap never begins anew."
+        )
+        until = "Until that is reverted or the currency is set back"
+    if former and conflict.budget_ids:
+        why += " Its own cap is enforced beside those of budgets, too."
     budgets, more = first_reasons(f"budget {each} is capped" for each in conflict.budget_ids)
     return Notice(
-        f"Cap configuration conflict: project {conflict.project_id} is capped at both levels",
-        "Its own cap is enforced, and so are budgets of it. Until one of them is taken back, nothing above 0 can be "
-        "released on it.",
+        f"Cap configuration conflict: project {conflict.project_id} {what}",
+        f"{why} {until}, nothing above 0 can be released on it.",
         f"/pages/projects/{conflict.project_id}/cap",
         counts={"capped_budgets": len(conflict.budget_ids)},
         reasons=budgets,
+        more_reasons=more,
+    )
+
+
+def billed_again_notice(again: BillingEventBilledAgain) -> Notice:
+    """A billing event that was released although what it bills is billed already: the guard only warns."""
+    reasons, more = first_reasons(warning.message for warning in again.warnings)
+    return Notice(
+        f"Billed again: billing event {again.billing_event_id} bills what is billed already",
+        "It was released all the same, since RECORD_GUARD is set to warn. Revert it if that was not meant.",
+        f"/pages/billing-events/{again.billing_event_id}",
+        reasons=reasons,
         more_reasons=more,
     )

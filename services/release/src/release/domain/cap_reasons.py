@@ -10,14 +10,29 @@ from shared.money import format_amount
 
 
 def configuration_conflict(cap: ProjectCap) -> Reason:
-    """The project is capped at both levels."""
-    budget_ids = sorted(budget.budget_id for budget in cap.budgets.values() if budget.capped)
-    return Reason(
-        "cap_configuration_conflict",
-        f"Project {cap.project_id} enforces its own cap and has capped budgets ({', '.join(budget_ids)}): "
-        "only one of the two levels may be capped.",
-        {"project_id": cap.project_id, "budget_ids": budget_ids},
-    )
+    """The project is capped at both levels, or its cap would begin anew in another currency."""
+    sentences = []
+    detail: dict[str, object] = {"project_id": cap.project_id, "budget_ids": capped_budget_ids(cap)}
+    if cap.capped_at_both_levels:
+        sentences.append(
+            f"Project {cap.project_id} enforces its own cap and has capped budgets "
+            f"({', '.join(capped_budget_ids(cap))}): only one of the two levels may be capped."
+        )
+    if cap.former_currencies:
+        detail["former_currencies"] = list(cap.former_currencies)
+        sentences.append(
+            f"The cap of project {cap.project_id} is in {cap.currency}, but what was released in "
+            f"{', '.join(cap.former_currencies)}, its former currency, still stands: revert that, or set the "
+            "currency back."
+        )
+    return Reason("cap_configuration_conflict", " ".join(sentences), detail)
+
+
+def capped_budget_ids(cap: ProjectCap) -> list[str]:
+    """The capped budgets where the project is capped at both levels; else none."""
+    if not cap.capped_at_both_levels:
+        return []
+    return sorted(budget.budget_id for budget in cap.budgets.values() if budget.capped)
 
 
 def currency_mismatch(cap: ProjectCap, currency: str) -> Reason:

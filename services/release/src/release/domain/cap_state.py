@@ -12,7 +12,8 @@ from shared.money import ZERO
 class BudgetCap:
     """One budget: its amount in the project's currency, whether it is capped, and its released totals by currency.
 
-    `reserved` is what credits under revert will take, by currency.
+    `reserved` is what credits under revert will take, by currency. `own_currencies` are those in which something was
+    released while they were the project's.
     `removed` where the project no longer has it: then it caps nothing, and is kept for what the ledger says of it.
     """
 
@@ -23,6 +24,7 @@ class BudgetCap:
     tolerance: Tolerance = NO_TOLERANCE
     removed: bool = False
     reserved: Mapping[str, Decimal] = field(default_factory=dict)
+    own_currencies: frozenset[str] = frozenset()
 
     @property
     def capped(self) -> bool:
@@ -44,7 +46,8 @@ class ProjectCap:
 
     `bookings` 0 where none are known. `released` is by currency: where the cap is only tracked, events of other
     currencies are counted apart. `reserved`, by currency too, is what credits under revert will take: their withdrawal
-    cannot be refused any more, so no decision may count on that room. `alert_threshold` is in percent of the bookings.
+    cannot be refused any more, so no decision may count on that room. `own_currencies` are those in which something was
+    released while they were the project's. `alert_threshold` is in percent of the bookings.
     Never changed: a release gives a new one (`after_release`).
     """
 
@@ -60,6 +63,7 @@ class ProjectCap:
     released: Mapping[str, Decimal] = field(default_factory=dict)
     budgets: Mapping[str, BudgetCap] = field(default_factory=dict)
     reserved: Mapping[str, Decimal] = field(default_factory=dict)
+    own_currencies: frozenset[str] = frozenset()
 
     @property
     def tracked(self) -> bool:
@@ -77,9 +81,26 @@ class ProjectCap:
         return any(budget.capped for budget in self.budgets.values())
 
     @property
-    def conflict(self) -> bool:
-        """Whether the project is capped at both levels, which is a configuration error."""
+    def capped_at_both_levels(self) -> bool:
+        """Whether the project's own cap is enforced and budgets of it are capped, which is a configuration error."""
         return self.enforced and self.has_capped_budget
+
+    @property
+    def former_currencies(self) -> tuple[str, ...]:
+        """Former currencies of the project in which more than 0 stands released under an enforced cap.
+
+        A cap never begins anew: until that is reverted or the currency is set back, it is a configuration error.
+        """
+        former = set(_former(self, self.currency) if self.enforced else ())
+        for budget in self.budgets.values():
+            if budget.capped:
+                former |= _former(budget, self.currency)
+        return tuple(sorted(former))
+
+    @property
+    def conflict(self) -> bool:
+        """Whether the caps are wrongly configured: nothing of more than 0 is released."""
+        return self.capped_at_both_levels or bool(self.former_currencies)
 
     @property
     def remaining(self) -> Decimal:
@@ -114,3 +135,8 @@ class ProjectCap:
             budgets = changed
         total = self.released_in(currency) + amount
         return replace(self, released={**self.released, currency: total}, budgets=budgets)
+
+
+def _former(cap: BudgetCap | ProjectCap, currency: str) -> set[str]:
+    """The other currencies that were the project's own while something was released that still stands."""
+    return {each for each in cap.own_currencies if each != currency and cap.released_in(each) > ZERO}

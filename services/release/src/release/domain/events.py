@@ -30,7 +30,8 @@ class BillingEventItem:
 
     `services_product_from` says where the product came from: None where PSA sent it with the item or none was found,
     `user` or `process` where one of them filled it, else the kind of the link of the item's chain that gave it.
-    `adjusts_item_id` is set on a generated adjustment only: the item whose overage it takes out, or carries on.
+    `adjusts_item_id` and `adjusts_category` are set on a generated adjustment only: the item whose overage it takes
+    out, or carries on, and the kind of that item's business record.
     `category_mismatch`: when the event was last completed, its record was known to be of another kind.
     """
 
@@ -50,6 +51,7 @@ class BillingEventItem:
     budget_id: str | None = None
     adjusts_item_id: str | None = None
     category_mismatch: bool = False
+    adjusts_category: str | None = None
     fields: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -58,6 +60,13 @@ class BillingEventItem:
         if self.adjusts_item_id is not None or self.business_record_id is None:
             return None
         return RecordKey(self.category, self.business_record_id)
+
+    @property
+    def counted_record(self) -> RecordKey | None:
+        """The business record that the amount counts on: a generated adjustment's is that of the item it adjusts."""
+        if self.business_record_id is None:
+            return None
+        return RecordKey(self.adjusts_category or self.category, self.business_record_id)
 
 
 @dataclass(slots=True)

@@ -8,11 +8,12 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final
 
+from release.domain.billed import Billed
 from release.domain.cap_state import ProjectCap
 from release.domain.caps import Divided, decide_caps
 from release.domain.events import BillingEvent, RecordKey
 from release.domain.reasons import Reason, not_found
-from release.domain.release import Outcome, Refused, Released, Split, decide_release
+from release.domain.release import Outcome, Refused, Released, Split, bill, decide_release
 from release.domain.settings import (
     Channel,
     OnCap,
@@ -51,15 +52,17 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class ChunkDecision:
-    """What becomes of each event of a chunk, by id in the order of decision, and the caps after it, by project.
+    """What becomes of each event of a chunk, by id in the order of decision, and what is so after it.
 
-    `culprits` are in the order of decision, `splittable` those of them that the quick action would offer to split.
-    Where the chunk failed as a whole nothing of it is released, and the caps are as they were.
+    That is the caps, by project, and what is billed. `culprits` are in the order of decision, `splittable` those of
+    them that the quick action would offer to split. Where the chunk failed as a whole nothing of it is released, and
+    both are as they were.
     """
 
     outcomes: Mapping[str, Outcome]
     culprits: tuple[str, ...]
     caps: Mapping[str, ProjectCap]
+    billed: Billed
     splittable: frozenset[str] = frozenset()
 
     @property
@@ -133,18 +136,19 @@ def decide_chunk(
     request: ReleaseRequest,
     settings: ReleaseSettings,
     *,
+    billed: Billed,
     record_versions: Mapping[RecordKey, int],
     taken_ids: AbstractSet[str],
 ) -> ChunkDecision:
     """Decide one chunk, all or nothing unless `on_chunk_failure` is `isolate` (domain.md section 2).
 
-    The events are decided in order, each against what the earlier ones left of the caps; a culprit takes nothing and is
-    skipped for those after it. An id that is not in `events` is a culprit, `not_found`. If there is a culprit, the
-    others are refused as `batch_failed`, naming the culprits. `caps` are by project, `taken_ids` as for
-    `decide_release`, of all the lineages in the chunk.
+    The events are decided in order, each against what the earlier ones left of the caps and have billed; a culprit
+    takes nothing and is skipped for those after it. An id that is not in `events` is a culprit, `not_found`. If there
+    is a culprit, the others are refused as `batch_failed`, naming the culprits. `caps` are by project, `billed` and
+    `taken_ids` as for `decide_release`, of all the events and lineages in the chunk.
     """
     running_caps = dict(caps)
-    running_ids = set(taken_ids)
+    running_ids, running_billed = set(taken_ids), billed.copy()
     outcomes: dict[str, Outcome] = {}
     splittable: set[str] = set()
     for billing_event_id in billing_event_ids:
@@ -157,6 +161,7 @@ def decide_chunk(
             running_caps.get(event.project_id),
             request,
             settings,
+            billed=running_billed,
             record_versions=record_versions,
             taken_ids=running_ids,
         )
@@ -166,12 +171,13 @@ def decide_chunk(
                 splittable.add(billing_event_id)
             continue
         running_caps[event.project_id] = outcome.cap
+        bill(running_billed, outcome)
         if isinstance(outcome, Split):
             running_ids.add(outcome.new_event.billing_event_id)
     culprits = tuple(key for key, outcome in outcomes.items() if isinstance(outcome, Refused))
     if culprits and settings.on_chunk_failure is OnChunkFailure.FAIL:
-        return ChunkDecision(_failed_with(outcomes, culprits), culprits, caps, frozenset(splittable))
-    return ChunkDecision(outcomes, culprits, running_caps, frozenset(splittable))
+        return ChunkDecision(_failed_with(outcomes, culprits), culprits, caps, billed, frozenset(splittable))
+    return ChunkDecision(outcomes, culprits, running_caps, running_billed, frozenset(splittable))
 
 
 _OVER_A_CAP: Final = frozenset({"cap_exceeded", "budget_cap_exceeded"})

@@ -48,15 +48,15 @@ def has_all_budgets(event: BillingEvent, cap: ProjectCap) -> bool:
     return True
 
 
-def refusals_beside_caps(
+def refusals_before_guards(
     event: BillingEvent,
     cap: ProjectCap,
     request: ReleaseRequest,
     settings: ReleaseSettings,
     record_versions: Mapping[RecordKey, int],
 ) -> tuple[Reason, ...]:
-    """All reasons that may stand beside a cap's: on_hold, not_permitted, out_of_sync, category_mismatch, then the
-    required fields.
+    """The reasons that come before those of what is billed already: on_hold, not_permitted, out_of_sync,
+    category_mismatch.
     """
     reasons = []
     if event.on_hold or cap.on_hold:
@@ -76,10 +76,14 @@ def refusals_beside_caps(
         )
     if mismatched := event.mismatched_item_ids:
         reasons.append(_category_mismatch(mismatched))
-    reasons.extend(
+    return tuple(reasons)
+
+
+def refusals_by_fields(event: BillingEvent, settings: ReleaseSettings) -> tuple[Reason, ...]:
+    """The required fields that are missing."""
+    return tuple(
         _missing(event, name) for name in missing_fields(event) if name not in settings.optional_on_release
     )
-    return tuple(reasons)
 
 
 def not_permitted(project_id: str, support_contact: str) -> Reason:

@@ -25,6 +25,16 @@ class OnChunkFailure(StrEnum):
     ISOLATE = "isolate"
 
 
+class RecordGuard(StrEnum):
+    """What becomes of an event that bills an item or a business record twice: refused, released with a warning, or
+    nobody looks.
+    """
+
+    REFUSE = "refuse"
+    WARN = "warn"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class ReleaseSettings:
     """The deployment's settings for releasing.
@@ -37,6 +47,7 @@ class ReleaseSettings:
     release_batch_size: int = 200
     disable_billing_closer_to_cap: bool = False
     on_chunk_failure: OnChunkFailure = OnChunkFailure.FAIL
+    record_guard: RecordGuard = RecordGuard.REFUSE
     optional_on_release: frozenset[str] = frozenset()
 
 

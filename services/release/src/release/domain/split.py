@@ -106,5 +106,6 @@ def _adjustment_pair(
         unit_price=overage.amount,
         services_product_from=None,  # no record stands behind it: completion must not look for the product anew
         adjusts_item_id=item.item_id,
+        adjusts_category=item.adjusts_category or item.category,
     )
     return replace(in_new, item_id=id_in_origin, amount=-overage.amount, unit_price=-overage.amount), in_new

@@ -1,7 +1,7 @@
 """A release job as a dry run: decided by the path of the real one, and nothing is done (domain.md section 2).
 
-The books are only looked at. What the earlier chunks of the dry run would have released is kept beside them, so that
-each chunk sees the caps as the real job's chunk would.
+The books are only looked at. What the earlier chunks of the dry run would have released and billed is kept beside
+them, so that each chunk sees the caps, items and records as the real job's chunk would.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from release.domain.cap_state import ProjectCap
 from release.domain.release import Outcome, Refused, Split
 from release.handlers.release_state import ReleaseState, load_state
 from release.store.connection import Connection
-from release.store.dry_runs import add_consumed, load_consumed
+from release.store.dry_runs import add_billed_dry, add_consumed, load_billed_dry, load_consumed
 
 Consumed = tuple[str, str | None, str, Decimal]
 """Project, budget or None, currency, and the amount that a dry run would have released there."""
@@ -24,7 +24,12 @@ async def load_dry_state(
     """The state that a chunk of a dry run is decided on; nothing is locked."""
     state = await load_state(connection, billing_event_ids)
     consumed = await load_consumed(connection, job_id, state.caps)
-    return replace(state, caps=with_consumed(state.caps, consumed), dry_run_job_id=job_id)
+    billed = state.billed.copy()
+    for billing_event_id, item_ids, billings in await load_billed_dry(
+        connection, job_id, state.billing_events.values()
+    ):
+        billed.add(billing_event_id, item_ids, billings)
+    return replace(state, caps=with_consumed(state.caps, consumed), billed=billed, dry_run_job_id=job_id)
 
 
 def with_consumed(caps: Mapping[str, ProjectCap], consumed: Iterable[Consumed]) -> dict[str, ProjectCap]:
@@ -50,3 +55,13 @@ async def keep_consumed(connection: Connection, job_id: str, outcomes: Iterable[
     entries = (entry for outcome in passed for entry in outcome.ledger_entries)
     made_ids = [outcome.new_event.billing_event_id for outcome in passed if isinstance(outcome, Split)]
     await add_consumed(connection, job_id, entries, made_ids)
+    await add_billed_dry(
+        connection,
+        job_id,
+        [billing for outcome in passed for billing in outcome.billings],
+        [
+            (item.item_id, outcome.event.billing_event_id)
+            for outcome in passed
+            for item in outcome.event.items
+        ],
+    )

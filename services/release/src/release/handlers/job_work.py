@@ -176,6 +176,7 @@ async def decide_events(
             state.caps,
             request,
             settings,
+            billed=state.billed,
             record_versions=state.record_versions,
             taken_ids=state.taken_ids,
         )

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from release.domain.billed import Billing
+from release.domain.billed_once import GUARD_CODES
 from release.domain.completion import missing_fields
 from release.domain.events import BillingEventItem, billed_records
 from release.domain.explanation import decision_document
 from release.domain.reasons import not_found
-from release.domain.release import Outcome, Refused, Released, Split, decide_release
+from release.domain.release import Outcome, Refused, Released, Split, bill, decide_release
 from release.domain.settings import ReleaseRequest, ReleaseSettings
 from release.domain.stages import Stage
 from release.facts import billing_event_body, reason_bodies
@@ -28,7 +30,7 @@ from release.release_facts import (
     result_body,
     split_bodies,
 )
-from release.store import caps, event_changes, history, ledger
+from release.store import billed, caps, event_changes, history, ledger
 from release.store.events import StoredEvent
 from release.store.history import HistoryEntry
 from release.store.ledger import LedgerRow
@@ -60,7 +62,8 @@ class Decided:
 
 
 def decide_each(state: ReleaseState, asks: Iterable[Ask], settings: ReleaseSettings) -> list[Decided]:
-    """Decide wishes by themselves, in their order, each against what the earlier ones left of the caps."""
+    """Decide wishes by themselves, in their order, each against what the earlier ones left of the caps and billed."""
+    running_billed = state.billed.copy()
     running_caps, running_events, running_ids = dict(state.caps), state.billing_events, set(state.taken_ids)
     decided = []
     for ask in asks:
@@ -73,6 +76,7 @@ def decide_each(state: ReleaseState, asks: Iterable[Ask], settings: ReleaseSetti
             running_caps.get(event.project_id),
             ask.request,
             settings,
+            billed=running_billed,
             record_versions=state.record_versions,
             taken_ids=running_ids,
         )
@@ -80,6 +84,7 @@ def decide_each(state: ReleaseState, asks: Iterable[Ask], settings: ReleaseSetti
         if isinstance(outcome, Refused):
             continue
         running_caps[event.project_id] = outcome.cap
+        bill(running_billed, outcome)
         running_events[ask.billing_event_id] = outcome.event
         if isinstance(outcome, Split):
             running_ids.add(outcome.new_event.billing_event_id)
@@ -97,6 +102,8 @@ class _Writing:
     new_events: list[StoredEvent] = field(default_factory=list)
     removed_items: list[tuple[str, str]] = field(default_factory=list)
     added_items: list[tuple[str, BillingEventItem]] = field(default_factory=list)
+    billings: list[Billing] = field(default_factory=list)
+    billed_items: list[tuple[str, str]] = field(default_factory=list)
     ledger: list[LedgerRow] = field(default_factory=list)
     history: list[HistoryEntry] = field(default_factory=list)
 
@@ -149,6 +156,9 @@ def _note_released(writing: _Writing, ask: Ask, outcome: Released | Split) -> No
     writing.change(stored)
     document = decision_document(outcome.decision)
     writing.ledger += [LedgerRow(entry, "release", document) for entry in outcome.ledger_entries]
+    writing.billings += outcome.billings
+    writing.billed_items += [(item.item_id, event.billing_event_id) for item in event.items]
+    warnings = reason_bodies(outcome.warnings)
     if isinstance(outcome, Split):
         for body in split_bodies(outcome, job_id=ask.request.job_id, starter=starter):
             work.publish("release.billing-event.split.v1", project_id, body, cause)
@@ -158,16 +168,31 @@ def _note_released(writing: _Writing, ask: Ask, outcome: Released | Split) -> No
         job_id=ask.request.job_id,
         and_invoice=ask.and_invoice,
         starter=starter,
+        warnings=warnings,
     )
     work.publish("release.billing-event.released.v1", project_id, body, cause)
-    if billed := billed_body(event, billed_records(event.items), billed=True, starter=starter):
-        work.publish("release.business-records.billed.v1", project_id, billed, cause)
+    if any(warning.code in GUARD_CODES for warning in outcome.warnings):
+        told = {
+            "billing_event_id": event.billing_event_id,
+            "project_id": project_id,
+            "job_id": ask.request.job_id,
+            "warnings": warnings,
+            "starter": starter,
+        }
+        work.publish("release.billing-event.billed-again.v1", project_id, told, cause)
+    if marked := billed_body(event, billed_records(event.items), billed=True, starter=starter):
+        work.publish("release.business-records.billed.v1", project_id, marked, cause)
     if isinstance(outcome, Split):
         _note_new_event(writing, ask, outcome, stored)
         result = result_body(outcome)
-        writing.note(ask, event.billing_event_id, "split", {"decision": document, "result": result})
+        writing.note(
+            ask,
+            event.billing_event_id,
+            "split",
+            {"decision": document, "result": result, "warnings": warnings},
+        )
     else:
-        writing.note(ask, event.billing_event_id, "released", {"decision": document})
+        writing.note(ask, event.billing_event_id, "released", {"decision": document, "warnings": warnings})
     if outcome.crossing is not None:
         crossing = crossing_body(outcome.crossing, starter)
         work.publish("release.cap.threshold-crossed.v1", project_id, crossing, cause)
@@ -231,4 +256,5 @@ async def _save(writing: _Writing, state: ReleaseState) -> None:
     await event_changes.insert_events(connection, writing.new_events)
     await ledger.append_ledger(connection, writing.ledger)
     await caps.add_released(connection, [row.entry for row in writing.ledger], state.caps)
+    await billed.put_on(connection, state.billed, writing.billings, writing.billed_items)
     await history.append_history(connection, writing.history)

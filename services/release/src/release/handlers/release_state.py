@@ -7,9 +7,11 @@ from typing import TypeVar
 
 import asyncpg
 
+from release.domain.billed import Billed
 from release.domain.cap_state import ProjectCap
 from release.domain.events import BillingEvent, RecordKey
 from release.domain.release import Outcome, Refused, Released
+from release.store.billed import load_billed, lock_billed
 from release.store.caps import load_caps, lock_caps_of_events
 from release.store.connection import Connection, Reader
 from release.store.events import StoredEvent, load_events, lock_events
@@ -24,13 +26,15 @@ class ReleaseState:
     """Events and caps as they stand.
 
     `events` by id, unknown ones left out; `caps` by project; `record_versions` of the records that are known in a later
-    version than an item names; `taken_ids` in the lineages of those events that are to be split. `dry_run_job_id` where
-    it is a dry run's, for which the ids that it would have given are taken, too.
+    version than an item names; `billed` of the events' items and records; `taken_ids` in the lineages of those events
+    that are to be split. `dry_run_job_id` where it is a dry run's, for which the ids that it would have given are
+    taken, too.
     """
 
     events: Mapping[str, StoredEvent]
     caps: Mapping[str, ProjectCap]
     record_versions: Mapping[RecordKey, int]
+    billed: Billed
     taken_ids: AbstractSet[str] = field(default_factory=frozenset)
     dry_run_job_id: str | None = None
 
@@ -41,7 +45,7 @@ class ReleaseState:
 
 
 async def lock_state(connection: Connection, billing_event_ids: Iterable[str]) -> ReleaseState:
-    """Lock the events' projects, then the events, each in the order of their ids, and load the state.
+    """Lock the events' projects, the events, then the sums of their records, each in order, and load the state.
 
     Raises asyncpg.SerializationError, so that the transaction is done again, if an event belongs to a project by then
     that was not locked.
@@ -52,14 +56,18 @@ async def lock_state(connection: Connection, billing_event_ids: Iterable[str]) -
     not_locked = {stored.event.project_id for stored in events.values()} - caps.keys()
     if not_locked and await load_caps(connection, not_locked):
         raise asyncpg.SerializationError("a project has become known, or a billing event has changed its own")
-    return ReleaseState(events, caps, await load_later_versions(connection, events))
+    later = await load_later_versions(connection, events)
+    billed = await lock_billed(connection, (stored.event for stored in events.values()))
+    return ReleaseState(events, caps, later, billed)
 
 
 async def load_state(connection: Reader, billing_event_ids: Iterable[str]) -> ReleaseState:
     """The same without locking, for previews."""
     events = await load_events(connection, billing_event_ids)
     caps = await load_caps(connection, {stored.event.project_id for stored in events.values()})
-    return ReleaseState(events, caps, await load_later_versions(connection, events))
+    later = await load_later_versions(connection, events)
+    billed = await load_billed(connection, (stored.event for stored in events.values()))
+    return ReleaseState(events, caps, later, billed)
 
 
 async def decide_with_ids(

@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
+from release.domain.cap_reasons import capped_budget_ids
+from release.domain.cap_state import ProjectCap
 from release.domain.events import RecordKey
 from release.domain.sources import Source, sources_touched_by_company
 from release.handlers.thresholds import caps_before_change, publish_crossings
 from release.store import completions, sources
+from release.store.caps import load_caps
+from shared.contracts.facts import FIRST_MAX
 from shared.contracts.psa import (
     AccountUpserted,
     BusinessRecordUpserted,
@@ -45,27 +49,23 @@ async def _take_projects(work: UnitOfWork, messages: Sequence[Message]) -> None:
         [(Source("project", project_id), cause) for project_id, cause in sorted(changed.items())],
     )
     await publish_crossings(work, before, changed)
+    after = await load_caps(work.connection, changed)
     for project in newer:
-        known = before.get(project.project_id)
-        if _is_capped_at_both_levels(project) and (known is None or not known.conflict):
-            _publish_conflict(work, project, changed[project.project_id])
+        cap, known = after[project.project_id], before.get(project.project_id)
+        if cap.conflict and (known is None or not known.conflict):
+            _publish_conflict(work, cap, project.version, changed[project.project_id])
 
 
-def _is_capped_at_both_levels(project: ProjectUpserted) -> bool:
-    enforced = project.apply_billing_cap and project.auto_cap_billing
-    return enforced and any(budget.apply_billing_cap for budget in project.budgets)
-
-
-def _publish_conflict(work: UnitOfWork, project: ProjectUpserted, cause: Cause) -> None:
-    """Tell operators that a project is capped at both levels (domain.md section 3, Budget cap)."""
-    capped = [budget.budget_id for budget in project.budgets if budget.apply_billing_cap]
+def _publish_conflict(work: UnitOfWork, cap: ProjectCap, version: int, cause: Cause) -> None:
+    """Tell operators that the caps of a project are wrongly configured (domain.md section 3)."""
     body = {
-        "project_id": project.project_id,
-        "version": project.version,
-        "budget_ids": capped,
+        "project_id": cap.project_id,
+        "version": version,
+        "budget_ids": capped_budget_ids(cap),
+        "former_currencies": list(cap.former_currencies[:FIRST_MAX]),
         "starter": None,
     }
-    work.publish("release.cap.configuration-conflict.v1", project.project_id, body, cause)
+    work.publish("release.cap.configuration-conflict.v1", cap.project_id, body, cause)
 
 
 async def _take_companies(work: UnitOfWork, messages: Sequence[Message]) -> None:

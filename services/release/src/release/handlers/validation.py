@@ -43,7 +43,7 @@ async def validate_selection(
     if len(billing_event_ids) > validation_limit:
         return Validation()
     state = await load_state(connection, billing_event_ids)
-    caps = state.caps
+    caps, billed = state.caps, state.billed
     request = ReleaseRequest(Channel.JOB, permitted_projects=permitted_projects)
     would_fail: dict[str, tuple[Reason, ...]] = {}
     splittable: set[str] = set()
@@ -55,10 +55,11 @@ async def validate_selection(
             caps,
             request,
             settings,
+            billed=billed,
             record_versions=state.record_versions,
             taken_ids=state.taken_ids,
         )
-        caps = decision.caps
+        caps, billed = decision.caps, decision.billed
         splittable |= decision.splittable
         held_back += decision.held_back
         would_fail |= {

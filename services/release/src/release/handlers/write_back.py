@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from release.domain.billed import Billed, Billing, billings_of
 from release.domain.cap_state import ProjectCap
-from release.domain.events import billed_records
+from release.domain.events import BillingEvent, BillingEventItem, RecordKey, billed_records
 from release.domain.ledger import book_revert
 from release.domain.reasons import Reason
 from release.domain.stages import UNRELEASED_STAGES, Stage
@@ -17,7 +18,7 @@ from release.facts import reason_bodies
 from release.handlers.arrival import deleted_event
 from release.handlers.publishing import publish_billing_event, publish_deleted, publish_refused
 from release.release_facts import billed_body, invoiced_bodies, left_out_bodies
-from release.store import caps, event_changes, history, ledger
+from release.store import billed, caps, event_changes, history, ledger
 from release.store.cap_reservations import end_reservations
 from release.store.events import StoredEvent, lock_events
 from release.store.history import HistoryEntry
@@ -51,6 +52,9 @@ class _Batch:
     stored: dict[str, StoredEvent]
     caps: dict[str, ProjectCap]
     deletions: dict[str, list[RevertDeletion]]
+    billed: Billed
+    billings: list[Billing] = field(default_factory=list)
+    let_go_items: list[tuple[str, str]] = field(default_factory=list)
     changed_ids: dict[str, None] = field(default_factory=dict)
     rewritten_ids: dict[str, None] = field(default_factory=dict)
     ledger: list[LedgerRow] = field(default_factory=list)
@@ -71,7 +75,7 @@ class _Batch:
 async def take_accounting_facts(work: UnitOfWork, messages: Sequence[Message]) -> None:
     """Take what the connector tells, in the order of the messages, set-based.
 
-    Locks the projects of what was withdrawn, then all events that the messages name.
+    Locks the projects of what was withdrawn, all events that the messages name, then the records that are given back.
     """
     connection = work.connection
     ids = {billing_event_id for message in messages for billing_event_id in _named(message.body)}
@@ -88,7 +92,9 @@ async def take_accounting_facts(work: UnitOfWork, messages: Sequence[Message]) -
         for deletion in await take_deletions(connection, ended):
             deletions.setdefault(deletion.reverting_id, []).append(deletion)
             ids.add(deletion.billing_event_id)
-    batch = _Batch(work, await lock_events(connection, ids), known_caps, deletions)
+    stored = await lock_events(connection, ids)
+    giving_back = [stored[each].event for each in sorted(_giving_back(messages)) if each in stored]
+    batch = _Batch(work, stored, known_caps, deletions, await billed.lock_billed(connection, giving_back))
     for message in messages:
         match message.body:
             case WrittenBack() as document:
@@ -100,6 +106,18 @@ async def take_accounting_facts(work: UnitOfWork, messages: Sequence[Message]) -
             case BillingEventWithdrawRefused() as refused:
                 _go_back(batch, refused, message.cause)
     await _save(batch)
+
+
+def _giving_back(messages: Sequence[Message]) -> set[str]:
+    """The events whose items may come off what is billed: withdrawn, or left out of their document."""
+    ids = set()
+    for message in messages:
+        match message.body:
+            case WrittenBack() as document:
+                ids |= {each for each in _named(document) if document.left_out_of(each)}
+            case BillingEventWithdrawn() as withdrawn:
+                ids.add(withdrawn.billing_event_id)
+    return ids
 
 
 def _named(body: object) -> Sequence[str]:
@@ -150,8 +168,8 @@ def _invoice(batch: _Batch, document: WrittenBack, cause: Cause) -> None:
         project_id = stored.event.project_id
         for body in invoiced_bodies(written, invoice, starter):
             batch.work.publish("release.billing-event.invoiced.v1", project_id, body, cause)
-        billed = billed_records(written.billed_items)
-        if marked := billed_body(stored.event, billed, billed=True, starter=starter):
+        invoiced = billed_records(written.billed_items)
+        if marked := billed_body(stored.event, invoiced, billed=True, starter=starter):
             batch.work.publish("release.business-records.billed.v1", project_id, marked | invoice, cause)
         if written.left_out:
             _leave_out(batch, written, cause, starter)
@@ -166,8 +184,7 @@ def _left_out(stored: StoredEvent, document: WrittenBack) -> dict[str, str]:
 def _leave_out(batch: _Batch, written: StoredEvent, cause: Cause, starter: Any) -> None:
     """Tell what the event's document leaves out: released and on the cap, but neither invoiced nor billed."""
     event = written.event
-    still_billed = set(billed_records(written.billed_items))
-    freed = [key for key in billed_records(written.left_out_items) if key not in still_billed]
+    freed = _give_back_records(batch, event, written.left_out_items)
     if marked := billed_body(event, freed, billed=False, starter=starter):
         batch.work.publish("release.business-records.billed.v1", event.project_id, marked, cause)
     for body in left_out_bodies(written, left_out=True, starter=starter):
@@ -236,7 +253,7 @@ def _revert(batch: _Batch, withdrawn: BillingEventWithdrawn, cause: Cause) -> No
         "starter": starter,
     }
     batch.work.publish("release.billing-event.reverted.v1", event.project_id, body, cause)
-    freed = billed_records(stored.billed_items)
+    freed = _give_back_records(batch, event, stored.billed_items)
     if marked := billed_body(event, freed, billed=False, starter=starter):
         batch.work.publish("release.business-records.billed.v1", event.project_id, marked, cause)
     for deletion in batch.deletions.get(event.billing_event_id, ()):
@@ -247,6 +264,23 @@ def _revert(batch: _Batch, withdrawn: BillingEventWithdrawn, cause: Cause) -> No
             batch.rewritten_ids[made.billing_event_id] = None
             batch.note(made.billing_event_id, "deleted", cause, starter, reverted_id=event.billing_event_id)
             publish_deleted(batch.work, deleted, cause)
+
+
+def _give_back_records(
+    batch: _Batch, event: BillingEvent, items: Sequence[BillingEventItem]
+) -> list[RecordKey]:
+    """Take these items of the event off what is billed; gives the records of which nothing stays billed by that.
+
+    A generated adjustment counts on the record of the item that it adjusts, here too: whoever is the last to give a
+    record back frees it.
+    """
+    billings = billings_of(event, items)
+    batch.billings += billings
+    batch.let_go_items += [(item.item_id, event.billing_event_id) for item in items]
+    for billing in billings:
+        record = batch.billed.record(billing.record)
+        batch.billed.records[billing.record] = record.after(replace(billing, amount=-billing.amount))
+    return [each.record for each in billings if not batch.billed.record(each.record).stays_billed]
 
 
 def _go_back(batch: _Batch, refused: BillingEventWithdrawRefused, cause: Cause) -> None:
@@ -276,4 +310,5 @@ async def _save(batch: _Batch) -> None:
     await event_changes.update_completion(connection, [batch.stored[each] for each in batch.rewritten_ids])
     await ledger.append_ledger(connection, batch.ledger)
     await caps.give_back(connection, [row.entry for row in batch.ledger])
+    await billed.take_off(connection, batch.billings, batch.let_go_items)
     await history.append_history(connection, batch.history)

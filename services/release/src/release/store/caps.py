@@ -33,12 +33,14 @@ select project_id, budget_id, amount, apply_billing_cap from budgets
 where project_id = any($1::text[]) order by project_id, budget_id
 """
 _TOTALS: Final = """
-select project_id, null as budget_id, currency, released, false as is_reserved
+select project_id, null as budget_id, currency, released, false as is_reserved, in_own_currency
 from project_totals where project_id = any($1::text[])
 union all
-select project_id, budget_id, currency, released, false from budget_totals where project_id = any($1::text[])
+select project_id, budget_id, currency, released, false, in_own_currency
+from budget_totals where project_id = any($1::text[])
 union all
-select project_id, budget_id, currency, sum(amount), true from cap_reservations where project_id = any($1::text[])
+select project_id, budget_id, currency, sum(amount), true, false from cap_reservations
+where project_id = any($1::text[])
 group by project_id, budget_id, currency
 """
 _TOLERANCES: Final = """
@@ -55,37 +57,37 @@ where from_currency = any($1::text[]) and to_currency = any($2::text[])
 # credits came before it. The project's lock keeps others from inserting meanwhile.
 _ADD_TO_PROJECTS: Final = """
 with added as (
-  select * from unnest($1::text[], $2::text[], $3::numeric[], $4::numeric[])
-    as added (project_id, currency, amount, allowed)
+  select * from unnest($1::text[], $2::text[], $3::numeric[], $4::numeric[], $5::boolean[])
+    as added (project_id, currency, amount, allowed, is_own)
 ),
 known as (
   update project_totals as total set
-    released = total.released + amount,
+    released = total.released + amount, in_own_currency = total.in_own_currency or is_own,
     ceiling = case when allowed is not null then greatest(allowed, 0, total.released) end
   from added where total.project_id = added.project_id and total.currency = added.currency
   returning total.project_id, total.currency
 )
-insert into project_totals (project_id, currency, released, ceiling)
-select project_id, currency, amount, case when allowed is not null then greatest(allowed, 0) end
+insert into project_totals (project_id, currency, released, in_own_currency, ceiling)
+select project_id, currency, amount, is_own, case when allowed is not null then greatest(allowed, 0) end
 from added where (project_id, currency) not in (select project_id, currency from known)
 order by project_id, currency
 """
 _ADD_TO_BUDGETS: Final = """
 with added as (
-  select * from unnest($1::text[], $2::text[], $3::text[], $4::numeric[], $5::numeric[])
-    as added (project_id, budget_id, currency, amount, allowed)
+  select * from unnest($1::text[], $2::text[], $3::text[], $4::numeric[], $5::numeric[], $6::boolean[])
+    as added (project_id, budget_id, currency, amount, allowed, is_own)
 ),
 known as (
   update budget_totals as total set
-    released = total.released + amount,
+    released = total.released + amount, in_own_currency = total.in_own_currency or is_own,
     ceiling = case when allowed is not null then greatest(allowed, 0, total.released) end
   from added
   where total.project_id = added.project_id and total.budget_id = added.budget_id
     and total.currency = added.currency
   returning total.project_id, total.budget_id, total.currency
 )
-insert into budget_totals (project_id, budget_id, currency, released, ceiling)
-select project_id, budget_id, currency, amount, case when allowed is not null then greatest(allowed, 0) end
+insert into budget_totals (project_id, budget_id, currency, released, in_own_currency, ceiling)
+select project_id, budget_id, currency, amount, is_own, case when allowed is not null then greatest(allowed, 0) end
 from added where (project_id, budget_id, currency) not in (select project_id, budget_id, currency from known)
 order by project_id, budget_id, currency
 """
@@ -126,9 +128,13 @@ async def _with_budgets_and_totals(
     project_ids = [row["project_id"] for row in projects]
     totals: dict[tuple[str, str | None], dict[str, Decimal]] = {}
     reserved: dict[tuple[str, str | None], dict[str, Decimal]] = {}
+    own: dict[tuple[str, str | None], set[str]] = {}
     for row in await connection.fetch(_TOTALS, project_ids):
         kind = reserved if row["is_reserved"] else totals
-        kind.setdefault((row["project_id"], row["budget_id"]), {})[row["currency"]] = row["released"]
+        of = (row["project_id"], row["budget_id"])
+        kind.setdefault(of, {})[row["currency"]] = row["released"]
+        if row["in_own_currency"]:
+            own.setdefault(of, set()).add(row["currency"])
     budget_rows = await connection.fetch(_BUDGETS, project_ids)
     with_budgets = {row["project_id"] for row in budget_rows}
     tolerances = await _tolerances(connection, [row for row in projects if row["project_id"] in with_budgets])
@@ -142,6 +148,7 @@ async def _with_budgets_and_totals(
             totals.get((project_id, budget_id), {}),
             tolerances[project_id],
             reserved=reserved.get((project_id, budget_id), {}),
+            own_currencies=frozenset(own.get((project_id, budget_id), ())),
         )
     if with_removed_budgets:
         for (project_id, budget_id), released in totals.items():
@@ -153,6 +160,7 @@ async def _with_budgets_and_totals(
             totals.get((row["project_id"], None), {}),
             reserved.get((row["project_id"], None), {}),
             budgets[row["project_id"]],
+            frozenset(own.get((row["project_id"], None), ())),
         )
         for row in projects
     }
@@ -163,6 +171,7 @@ def _cap_of(
     released: Mapping[str, Decimal],
     reserved: Mapping[str, Decimal],
     budgets: Mapping[str, BudgetCap],
+    own_currencies: frozenset[str],
 ) -> ProjectCap:
     return ProjectCap(
         project_id=row["project_id"],
@@ -177,6 +186,7 @@ def _cap_of(
         released=released,
         budgets=budgets,
         reserved=reserved,
+        own_currencies=own_currencies,
     )
 
 
@@ -231,14 +241,16 @@ async def _add(
     sums: dict[tuple[str, str | None, str], list[Decimal]] = {}
     for entry in entries:
         sums.setdefault((entry.project_id, entry.budget_id, entry.currency), []).append(entry.amount)
-    projects: list[tuple[str, str, Decimal, Decimal | None]] = []
-    budgets: list[tuple[str, str, str, Decimal, Decimal | None]] = []
+    projects: list[tuple[str, str, Decimal, Decimal | None, bool]] = []
+    budgets: list[tuple[str, str, str, Decimal, Decimal | None, bool]] = []
     for (project_id, budget_id, currency), amounts in sums.items():
-        allowed = _allowed(caps.get(project_id), budget_id, currency)
+        cap = caps.get(project_id)
+        allowed = _allowed(cap, budget_id, currency)
+        is_own = cap is not None and cap.currency == currency
         if budget_id is None:
-            projects.append((project_id, currency, exact_sum(amounts), allowed))
+            projects.append((project_id, currency, exact_sum(amounts), allowed, is_own))
         else:
-            budgets.append((project_id, budget_id, currency, exact_sum(amounts), allowed))
+            budgets.append((project_id, budget_id, currency, exact_sum(amounts), allowed, is_own))
     if projects:
         await connection.execute(_ADD_TO_PROJECTS, *map(list, zip(*projects, strict=True)))
     if budgets:

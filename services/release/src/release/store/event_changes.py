@@ -70,6 +70,7 @@ _ITEM: Final = (
     "budget_id",
     "adjusts_item_id",
     "category_mismatch",
+    "adjusts_category",
     "fields",
 )
 
@@ -194,6 +195,7 @@ def _item_row(billing_event_id: str, item: BillingEventItem) -> tuple[Any, ...]:
         item.budget_id,
         item.adjusts_item_id,
         item.category_mismatch,
+        item.adjusts_category,
         item.fields,
     )
 

@@ -10,15 +10,13 @@ import asyncpg
 from release.domain.events import BillingEvent, BillingEventItem, in_order_of_creation
 from release.domain.sources import Source
 from release.domain.stages import Stage
+from release.store.conflicts import CONFLICT
 from release.store.connection import Connection, Reader
 
-_COLUMNS: Final = """
-select event.*, project.engagement,
-  coalesce(project.apply_billing_cap and project.auto_cap_billing, false)
-    and exists (select from budgets where budgets.project_id = event.project_id and budgets.apply_billing_cap)
-    as conflict
+_COLUMNS: Final = f"""
+select event.*, project.engagement, {CONFLICT} as conflict
 from billing_events as event left join projects as project using (project_id)
-"""
+"""  # noqa: S608 - the parts are SQL of ours
 _LOAD: Final = f"{_COLUMNS} where event.billing_event_id = any($1::text[])"
 _LOCK: Final = f"{_LOAD} order by event.billing_event_id for no key update of event"
 _DATES: Final = "select billing_event_id, date from billing_events where billing_event_id = any($1::text[])"
@@ -32,7 +30,7 @@ class StoredEvent:
     `left_out` are the items that the event's document leaves out, by id, each with the item criterion that it does not
     meet (documents.md section 3.5). `missing` and `waits_for` are of the last completion. `released_by` is a user's id,
     `starter` the one of the release (`user_id`, `email`). `stage_before_revert` is where a refused revert goes back to.
-    `engagement` and `conflict` (capped at both levels) are the project's, as of the reading.
+    `engagement` and `conflict` (its caps are wrongly configured) are the project's, as of the reading.
     """
 
     event: BillingEvent
@@ -126,6 +124,7 @@ def item_of(row: "asyncpg.Record") -> BillingEventItem:
         budget_id=row["budget_id"],
         adjusts_item_id=row["adjusts_item_id"],
         category_mismatch=row["category_mismatch"],
+        adjusts_category=row["adjusts_category"],
         fields=row["fields"],
     )
 

@@ -14,16 +14,15 @@ from release.domain.sources import (
     Project,
     find_other_kinds,
 )
+from release.store.conflicts import CONFLICT
 from release.store.connection import Connection
 
-_PROJECTS: Final = """
+_PROJECTS: Final = f"""
 select project_id, account_id, company_id, region, practice, "group", services_product, engagement,
-  apply_billing_cap and auto_cap_billing as enforced,
-  array(select budget_id from budgets where budgets.project_id = projects.project_id) as budget_ids,
-  exists (select from budgets where budgets.project_id = projects.project_id and budgets.apply_billing_cap)
-    as has_capped_budget
-from projects where project_id = any($1::text[])
-"""
+  array(select budget_id from budgets where budgets.project_id = project.project_id) as budget_ids,
+  {CONFLICT} as conflict
+from projects as project where project_id = any($1::text[])
+"""  # noqa: S608 - the parts are SQL of ours
 _COMPANIES: Final = """
 select company_id, accounting_currencies, regions, practices, groups from companies
 where company_id = any($1::text[])
@@ -86,10 +85,7 @@ async def load_sources(
     """Read what these events are completed from, in three statements, without locking."""
     rows = await connection.fetch(_PROJECTS, sorted({event.project_id for event in events}))
     projects = {row["project_id"]: _project_of(row) for row in rows}
-    heads = {
-        row["project_id"]: ProjectHead(row["engagement"], row["enforced"] and row["has_capped_budget"])
-        for row in rows
-    }
+    heads = {row["project_id"]: ProjectHead(row["engagement"], row["conflict"]) for row in rows}
     companies = await _load_companies(connection, events, projects.values(), company_source)
     named = {key for event in events for item in event.items if (key := item.record_key) is not None}
     records = await load_records(connection, named)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from release.store.billed_checks import BILLED_CHECKS
 from release.store.connection import Connection
 
 _RELEASED_STAGES: Final = "('released', 'invoiced', 'reverting', 'closed')"
@@ -146,6 +147,7 @@ _CHECKS: Final[Mapping[str, str]] = {
     "summary_amounts_match_items": _EVENT_SUMS,
     "project_caps_are_kept": _PROJECT_CAPS,
     "budget_caps_are_kept": _BUDGET_CAPS,
+    **BILLED_CHECKS,
     "jobs_match_their_log": _JOBS,
     "messages_are_counted": _MESSAGES,
     "records_are_counted": _RECORDS,
@@ -159,6 +161,9 @@ _SUBJECT: Final = (
     "budget_id",
     "currency",
     "billing_event_id",
+    "kind",
+    "record_id",
+    "item_id",
     "job_id",
     "line",
     "topic",
