@@ -6,6 +6,11 @@ from typing import Any, Final
 Body = dict[str, Any]
 
 _STARTER: Final[Body] = {"user_id": "u1", "email": "u1@example.com"}
+_BILLED_AGAIN: Final[Body] = {
+    "code": "record_already_billed",
+    "message": "Timecard T-1 is worth 100.00 GBP; 100.00 GBP of it is billed by BE-0.",
+    "detail": {"records": [{"kind": "timecard", "record_id": "T-1"}]},
+}
 _REASON: Final[Body] = {"code": "cap_exceeded", "message": "Over the cap.", "detail": {"remaining": "300.00"}}
 _ADDRESS: Final[Body] = {"line1": "1 Quay", "city": "Hull", "postcode": "HU1 1AA", "country": "GB"}
 
@@ -328,6 +333,7 @@ _RELEASE_FACTS: Final[dict[str, Body]] = {
         "released_at": "2026-11-21T08:30:00Z",
         "job_id": None,
         "and_invoice": False,
+        "warnings": [_BILLED_AGAIN],
         "starter": _STARTER,
         "cap": _CAP,
     },
@@ -356,6 +362,7 @@ _RELEASE_FACTS: Final[dict[str, Body]] = {
             "adjustments": [_ADJUSTMENT],
             "new_billing_event_id": None,
             "cap": _CAP,
+            "warnings": [_BILLED_AGAIN],
         },
     },
     "release.billing-event.invoiced.v1": {
@@ -417,10 +424,18 @@ _RELEASE_FACTS: Final[dict[str, Body]] = {
         "alert_recipient": "pm@example.com",
         "starter": _STARTER,
     },
+    "release.billing-event.billed-again.v1": {
+        "billing_event_id": "BE-1",
+        "project_id": "P-100",
+        "job_id": "J-1",
+        "warnings": [_BILLED_AGAIN],
+        "starter": _STARTER,
+    },
     "release.cap.configuration-conflict.v1": {
         "project_id": "P-100",
         "version": 3,
         "budget_ids": ["B-1"],
+        "former_currencies": ["EUR"],
         "starter": None,
     },
     "release.reconciliation.difference-found.v1": _RECONCILIATION,

@@ -113,7 +113,13 @@ async def test_each_chunk_sees_what_the_earlier_ones_would_have_consumed(store: 
         *(
             generated(
                 f"BU-{number}",
-                item(f"u{number}", "30.00", budget_id="B-1", services_product="X"),
+                item(
+                    f"u{number}",
+                    "30.00",
+                    budget_id="B-1",
+                    services_product="X",
+                    business_record_id=f"U-{number}",
+                ),
                 project_id="P-2",
             )
             for number in range(1, 4)

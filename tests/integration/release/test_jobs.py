@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from integration.release.driver import deleted, generated, item, project, words
+from integration.release.driver import deleted, project, words
 from integration.release.http import Api
 from integration.release.releasing import (
     SETTINGS,
@@ -258,7 +258,7 @@ async def test_many_events_are_selected_queued_and_let_go_in_parts(
 
 async def test_large_selection_is_cut_into_many_chunks(store: Database) -> None:
     driver = ReleasingDriver(store)
-    events = [generated(f"BE-{number}", item(services_product="X")) for number in range(1_000)]
+    events = [worth(f"BE-{number}", "100.00") for number in range(1_000)]
     await driver.psa(capped_project("100000.00"), *events[:500])
     await driver.know(*events[500:])
     await driver.command(start_job("J-1", {"filter": {"project_id": "P-1"}}))

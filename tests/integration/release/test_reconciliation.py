@@ -49,12 +49,17 @@ async def test_books_balance_and_each_planted_difference_is_found(api: Api) -> N
             "budget_caps_are_kept": "insert into cap_ledger (project_id, budget_id, billing_event_id, act, amount,"
             " currency, released_after, decision) values ('P-1', 'B-1', 'BE-9', 'release', 1, 'GBP', 101,"
             """ '{"budgets": [{"budget_id": "B-1", "amount": "100.00", "tolerance": "0.50"}]}')""",
+            "record_totals_match_released_items": "update record_totals set billed = billed - 1 where place = 1",
+            "billed_items_match_released_items": "delete from billed_items where billing_event_id = 'BE-2'",
             "jobs_match_their_log": "insert into release_jobs (job_id, mode, and_invoice, selection, request_hash,"
             " status, chunk_size, total) values ('J-1', 'auto', false, '{}', '', 'queued', 1, 1)",
             "messages_are_counted": "update consumed_positions set applied = 0",
             "records_are_counted": "update consumed_positions set records = records + 1",
         }
-        assert planted.keys() == {check["check"] for check in books["checks"]}
+        # What an upgrade finds, its own test plants: no service may write it.
+        assert planted.keys() == {check["check"] for check in books["checks"]} - {
+            "nothing_was_billed_twice_before"
+        }
         for check, statement in planted.items():
             async with pool.acquire() as connection:
                 await connection.execute(statement)

@@ -37,6 +37,7 @@ async def test_quick_action_answers_what_it_did(api: Api) -> None:
         "moved_item_ids": [],
         "adjustments": [],
         "new_billing_event_id": None,
+        "warnings": [],
     }
     assert (again.status_code, again.json()["code"]) == (409, "already_released")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")

@@ -267,7 +267,16 @@ async def test_room_is_kept_free_on_a_budget_too(driver: AccountingDriver) -> No
         project(budgets=budgets),
         business_record(),
         *(
-            generated(f"BE-{number}", item(f"i{number}", amount, budget_id="B-1"))
+            generated(
+                f"BE-{number}",
+                item(
+                    f"i{number}",
+                    amount,
+                    budget_id="B-1",
+                    business_record_id=f"T-{number}",
+                    services_product="Consulting",
+                ),
+            )
             for number, amount in enumerate(("-50.00", "100.00", "50.00"), start=1)
         ),
     )

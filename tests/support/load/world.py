@@ -111,6 +111,7 @@ def _project(code: str, project: Project) -> Iterator[Record]:
             "project_id": project_id,
             "name": "Week 46",
             "description": "Survey day",
+            "amount": "1000000000",  # several events bill a record, each a part of it
         }
         yield _source("psa.business-records", "business-record", project.record_id(place), record)
 

@@ -14,6 +14,7 @@ RELEASE: Final = "release.billing-event.release.v1"
 
 _DATE: Final = "2026-11-20"
 _TIME: Final = "2026-11-20T09:00:00Z"
+_WORTH: Final = "1000000000.00"
 _AMOUNTS: Final = ("100.00", "262.50", "87.25")
 
 
@@ -181,6 +182,7 @@ class Sample:
             "project_id": project_id,
             "name": "Week 46",
             "description": "Survey day",
+            "amount": _WORTH,  # several events bill a record, each a part of it
         }
         return self._source("psa.business-records", "business-record", record_id, body)
 

@@ -30,7 +30,8 @@ class Billing:
 class BilledRecord:
     """A business record in the books: what it is worth (None: not known), and what is billed of it, by currency.
 
-    `billings` are those of released events, each one's sum; they are read only of records of which something is billed.
+    `billings` are those of released events, each one's sum: of a record whose worth is not known, and of others where
+    a refusal is to name them.
     """
 
     amount: Decimal | None = None

@@ -14,7 +14,8 @@ from shared.money import ZERO, format_amount, format_number, has_only_minor_unit
 GUARDED_KINDS: Final = frozenset({"timecard", "expense", "milestone", "miscellaneous_adjustment"})
 """Kinds of records that are billed for no more than they are worth; budgets are held by their caps."""
 
-GUARD_CODES: Final = frozenset({"item_already_billed", "record_already_billed"})
+RECORD_ALREADY_BILLED: Final = "record_already_billed"
+GUARD_CODES: Final = frozenset({"item_already_billed", RECORD_ALREADY_BILLED})
 """What `RECORD_GUARD` is about: refused, or by its setting released and told as an alert."""
 
 NAMED_MAX: Final = 5
@@ -84,8 +85,15 @@ def judge_records(event: BillingEvent, items: Sequence[BillingEventItem], billed
                 twice.append(_refused(why, billing, record))
         billings.append(billing)
     return Judgement(
-        tuple(billings), _reason("record_already_billed", twice), _reason("amount_above_record", above)
+        tuple(billings), _reason(RECORD_ALREADY_BILLED, twice), _reason("amount_above_record", above)
     )
+
+
+def records_of(reason: Reason) -> list[RecordKey]:
+    """The records that a reason of this module is about."""
+    found = reason.detail["records"]
+    assert isinstance(found, list)
+    return [RecordKey(each["kind"], each["record_id"]) for each in found]
 
 
 def _is_above(amount: Decimal, billing: Billing, record: BilledRecord) -> bool:

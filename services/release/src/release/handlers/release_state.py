@@ -1,6 +1,6 @@
 """What the decision on releasing needs: events, caps, later records and taken ids, locked or only looked at."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -8,10 +8,11 @@ from typing import TypeVar
 import asyncpg
 
 from release.domain.billed import Billed
+from release.domain.billed_once import RECORD_ALREADY_BILLED, records_of
 from release.domain.cap_state import ProjectCap
 from release.domain.events import BillingEvent, RecordKey
 from release.domain.release import Outcome, Refused, Released
-from release.store.billed import load_billed, lock_billed
+from release.store.billed import load_billed, lock_billed, name_billings
 from release.store.caps import load_caps, lock_caps_of_events
 from release.store.connection import Connection, Reader
 from release.store.events import StoredEvent, load_events, lock_events
@@ -76,18 +77,29 @@ async def decide_with_ids(
     decide: Callable[[ReleaseState], Decided],
     outcomes_of: Callable[[Decided], Iterable[Outcome]],
 ) -> Decided:
-    """Decide, and where something is split decide again once the ids that are taken in its lineage are known.
+    """Decide, and where something is split or billed twice decide again once the ids are known that it is to name.
 
-    Ids change nothing but the names of what is made, and most decisions make nothing.
+    They change nothing but names: of what a split makes, and of the events that bill a record. Most need none.
     """
     decided = decide(state)
+    outcomes = list(outcomes_of(decided))
+    twice = {key for outcome in outcomes for key in _billed_twice(outcome)}
+    if twice:
+        state = replace(state, billed=await name_billings(connection, state.billed, twice))
     root_ids = {
         split.event.lineage_root_id
-        for outcome in outcomes_of(decided)
+        for outcome in outcomes
         if (split := outcome.preview if isinstance(outcome, Refused) else outcome) is not None
         and not isinstance(split, Released)
     }
-    if not root_ids:
-        return decided
-    taken_ids = await load_taken_ids(connection, root_ids, dry_run_job_id=state.dry_run_job_id)
-    return decide(replace(state, taken_ids=taken_ids))
+    if root_ids:
+        taken_ids = await load_taken_ids(connection, root_ids, dry_run_job_id=state.dry_run_job_id)
+        state = replace(state, taken_ids=taken_ids)
+    return decide(state) if root_ids or twice else decided
+
+
+def _billed_twice(outcome: Outcome) -> Iterator[RecordKey]:
+    """The records that the outcome says are billed already."""
+    for reason in outcome.reasons if isinstance(outcome, Refused) else outcome.warnings:
+        if reason.code == RECORD_ALREADY_BILLED:
+            yield from records_of(reason)

@@ -10,6 +10,7 @@ from release.domain.release import Refused
 from release.domain.settings import Channel, ReleaseRequest, ReleaseSettings
 from release.handlers.job_acceptance import select_events
 from release.handlers.release_state import load_state
+from release.store.billed import name_billings
 from release.store.connection import Reader
 from shared.contracts.selections import JobSelectOf
 
@@ -43,7 +44,9 @@ async def validate_selection(
     if len(billing_event_ids) > validation_limit:
         return Validation()
     state = await load_state(connection, billing_event_ids)
-    caps, billed = state.caps, state.billed
+    caps = state.caps
+    twice = [key for key, record in state.billed.records.items() if record.stays_billed]
+    billed = await name_billings(connection, state.billed, twice)
     request = ReleaseRequest(Channel.JOB, permitted_projects=permitted_projects)
     would_fail: dict[str, tuple[Reason, ...]] = {}
     splittable: set[str] = set()

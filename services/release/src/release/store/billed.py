@@ -5,6 +5,7 @@ The same holds for an item's first entry. So check and entry are one transaction
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -125,13 +126,8 @@ async def _read_records(
     if guarded:
         for row in await connection.fetch(_AMOUNTS, *_arrays(guarded)):
             amounts[RecordKey(row["kind"], row["record_id"])] = row["amount"]
-    billed = [key for key in guarded if any(totals.get(key, {}).values())]
-    billings: dict[RecordKey, list[Billing]] = {}
-    if billed:
-        for row in await connection.fetch(_BILLINGS, *_arrays(billed), [*RELEASED_STAGES]):
-            key = RecordKey(row["kind"], row["record_id"])
-            billing = Billing(key, row["billing_event_id"], row["root_id"], row["currency"], row["amount"])
-            billings.setdefault(key, []).append(billing)
+    unknown = [key for key in guarded if key not in amounts and any(totals.get(key, {}).values())]
+    billings = await _read_billings(connection, unknown)
     return {
         key: BilledRecord(
             amounts.get(key), totals.get(key, {}), limits.get(key, {}), tuple(billings.get(key, ()))
@@ -139,6 +135,26 @@ async def _read_records(
         for key in keys
         if key in totals or key in amounts
     }
+
+
+async def _read_billings(connection: Reader, keys: Sequence[RecordKey]) -> dict[RecordKey, list[Billing]]:
+    billings: dict[RecordKey, list[Billing]] = {}
+    for row in await connection.fetch(_BILLINGS, *_arrays(keys), [*RELEASED_STAGES]) if keys else ():
+        key = RecordKey(row["kind"], row["record_id"])
+        billing = Billing(key, row["billing_event_id"], row["root_id"], row["currency"], row["amount"])
+        billings.setdefault(key, []).append(billing)
+    return billings
+
+
+async def name_billings(connection: Reader, billed: Billed, keys: Iterable[RecordKey]) -> Billed:
+    """The same with the billings of these records, which may be many and are read to be named in a refusal only."""
+    named = billed.copy()
+    for key, billings in (await _read_billings(connection, sorted(keys))).items():
+        record = named.record(key)
+        stored = {each.billing_event_id for each in billings}
+        others = (each for each in record.billings if each.billing_event_id not in stored)
+        named.records[key] = replace(record, billings=(*billings, *others))
+    return named
 
 
 async def put_on(

@@ -33,7 +33,7 @@ order by billing_event_id, item_id limit $1
 """  # noqa: S608
 # What was billed twice before the guard stays a difference until it is reverted or credited.
 _BILLED_TWICE_BEFORE: Final = f"""
-select kind, subject_id as record_id, null as item_id, total.currency, total.billed as total, record.amount
+select twice.kind, twice.subject_id as record_id, null as item_id, total.currency, total.billed as total, record.amount
 from billed_twice_before as twice
 join record_totals as total on total.kind = twice.kind and total.record_id = twice.subject_id
 left join business_records as record on record.kind = twice.kind and record.record_id = twice.subject_id
