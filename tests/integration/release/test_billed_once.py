@@ -34,7 +34,9 @@ def bills(billing_event_id: str, record_id: str = "T-1", amount: str = "100.00",
 def sent(case: dict[str, Any]) -> list[Record]:
     """What PSA sends of a case."""
     given = case.get("project", {})
-    flags = {"apply_billing_cap": True, "auto_cap_billing": True} if "bookings" in given else {}
+    flags: dict[str, Any] = (
+        {"apply_billing_cap": True, "auto_cap_billing": True} if "bookings" in given else {}
+    )
     budgets = [{**each, "apply_billing_cap": True} for each in given.get("budgets", ())]
     records = [
         business_record(name.split(" ")[1], name.split(" ")[0], amount=amount)
@@ -310,17 +312,17 @@ async def test_an_upgrade_fills_what_is_billed_and_tells_once_what_is_billed_twi
     )
     await before.command(*(release(each) for each in ("BE-1", "BE-2", "BE-3", "BE-4", "BE-5")))
     rows = (
-        "select (select array_agg(total order by total) from record_totals as total)::text,"
-        " (select array_agg(held order by held) from billed_items as held)::text"
+        "select (select array_agg(total order by total) from record_totals as total)::text as totals,"
+        " (select array_agg(held order by held) from billed_items as held)::text as items"
     )
-    kept = tuple(await store.pool.fetchrow(rows))
+    kept = dict(await store.pool.fetchrow(rows) or {})
     administrator = await asyncpg.connect(release_database.administrator_url)
     await administrator.execute(f"set search_path = {release_database.schema}")
     await administrator.execute("truncate record_totals, billed_items")
     for statement in fills_of_the_upgrade():
         await administrator.execute(statement)
     await administrator.close()
-    assert tuple(await store.pool.fetchrow(rows)) == kept
+    assert dict(await store.pool.fetchrow(rows) or {}) == kept
 
     driver = AccountingDriver(store)
     found = await twice_before(store)
