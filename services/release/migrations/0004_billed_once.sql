@@ -21,7 +21,7 @@ where adjusts_item_id is not null;
 -- The first entry of an item is what two events race for.
 create table billed_items (
   item_id text collate "C" not null,
-  copy smallint not null check (copy > 0),
+  copy integer not null check (copy > 0),
   billing_event_id text collate "C" not null,
   primary key (item_id, copy)
 );
@@ -32,7 +32,7 @@ create table billed_items (
 create table record_totals (
   kind text not null,
   record_id text collate "C" not null,
-  place smallint not null check (place > 0),
+  place integer not null check (place > 0),
   currency text not null,
   billed numeric not null,
   record_limit numeric,

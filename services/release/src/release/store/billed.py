@@ -58,7 +58,7 @@ where total.kind = added.kind and total.record_id = added.record_id and total.cu
 """
 _INSERT: Final = """
 insert into record_totals (kind, record_id, place, currency, billed, record_limit)
-select * from unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::numeric[], $6::numeric[])
+select * from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::numeric[], $6::numeric[])
 order by 1, 2, 3 on conflict do nothing
 """
 # What a single item above its record's amount allowed ends when nothing stays billed.
@@ -71,7 +71,7 @@ where total.kind = taken.kind and total.record_id = taken.record_id and total.cu
 """
 _HOLD: Final = """
 insert into billed_items (item_id, copy, billing_event_id)
-select * from unnest($1::text[], $2::smallint[], $3::text[]) order by 1, 2 on conflict do nothing
+select * from unnest($1::text[], $2::integer[], $3::text[]) order by 1, 2 on conflict do nothing
 """
 _LET_GO: Final = """
 delete from billed_items as held using unnest($1::text[], $2::text[]) as given (item_id, billing_event_id)
