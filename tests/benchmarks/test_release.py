@@ -15,7 +15,10 @@ async def test_release_decisions_are_measured_beside_the_rows_of_them(
     assert measured.figure.ratio is not None
     assert measured.figure.ratio > 0
     told = result.details["rows per decision in the limit"]
-    assert told == "inbox 1.0, cap_ledger 1.0, billing_event_history 1.0, outbox 2.0, billing_events 1.0"
+    assert (
+        told
+        == "inbox 1.0, cap_ledger 1.0, billing_event_history 1.0, outbox 2.0, billed_items 3.0, billing_events 1.0"
+    )
 
 
 async def test_split_is_measured_with_the_memory_of_every_service(system: System) -> None:

@@ -75,6 +75,7 @@ _ADDED: Final[Mapping[str, Mapping[str, str]]] = {
         "causationid": "text",
         "traceparent": "text",
     },
+    "billed_items": {"item_id": "text", "copy": "integer", "billing_event_id": "text"},
 }
 """What a decision adds to which table, with the columns' types; the rest of its rows is changed."""
 
@@ -83,6 +84,7 @@ _ROWS_OF: Final = {
     "cap_ledger": "select {columns} from cap_ledger order by entry_id",
     "billing_event_history": "select {columns} from billing_event_history where what = 'released' order by entry_id",
     "outbox": "select {columns} from outbox where type <> 'release.billing-event.registered.v1' order by seq",
+    "billed_items": "select {columns} from billed_items order by billing_event_id, item_id",
 }
 
 
@@ -130,8 +132,8 @@ async def measure_release_decisions(administrator_url: str, decisions: int) -> R
         limit=counted / limit_seconds[0],
         limit_what=f"one process writes the same rows by set-based SQL, one transaction per "
         f"{DECISIONS_PER_TRANSACTION} decisions: the project and its events locked and read, the events changed, "
-        "ledger, history, inbox and outbox inserted, the total counted; no decision is made, and the messages are "
-        "there beforehand",
+        "ledger, history, inbox, outbox and billed items inserted, the total counted; no decision is made, and the "
+        "messages are there beforehand",
     )
     return Result(
         code="P2",
