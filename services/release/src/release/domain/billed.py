@@ -54,12 +54,8 @@ class BilledRecord:
         limits = self.limits
         if billing.limit is not None:
             limits = {**limits, currency: billing.limit}
-        return replace(
-            self,
-            sums={**self.sums, currency: self.sum_in(currency) + billing.amount},
-            limits=limits,
-            billings=(*self.billings, billing),
-        )
+        sums = {**self.sums, currency: self.sum_in(currency) + billing.amount}
+        return BilledRecord(self.amount, sums, limits, (*self.billings, billing))
 
 
 UNBILLED = BilledRecord()

@@ -28,12 +28,12 @@ EVENTS_MAX: Final = 20
 class Judgement:
     """What some items of an event bill, and whether they may.
 
-    `refusal` says that records would be billed twice; `warning` that a single item is above its record's amount.
+    `refusal` says that records would be billed twice; `warnings` that a single item is above its record's amount.
     """
 
     billings: tuple[Billing, ...]
     refusal: Reason | None = None
-    warning: Reason | None = None
+    warnings: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,11 @@ def judge_records(event: BillingEvent, items: Sequence[BillingEventItem], billed
             elif (why := _why_refused(billing, record)) is not None:
                 twice.append(_refused(why, billing, record))
         billings.append(billing)
+    if not twice and not above:
+        return Judgement(tuple(billings))
+    warning = _reason("amount_above_record", above)
     return Judgement(
-        tuple(billings), _reason(RECORD_ALREADY_BILLED, twice), _reason("amount_above_record", above)
+        tuple(billings), _reason(RECORD_ALREADY_BILLED, twice), () if warning is None else (warning,)
     )
 
 

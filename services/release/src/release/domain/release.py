@@ -2,7 +2,6 @@
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from release.domain.billed import Billed, Billing
 from release.domain.billed_once import Judgement, items_billed_elsewhere, judge_records
@@ -78,7 +77,6 @@ class Refused:
 
 
 Outcome = Released | Split | Refused
-Release = TypeVar("Release", Released, Split)
 
 
 def decide_release(
@@ -112,15 +110,14 @@ def decide_release(
     if refuses and judged.refusal is not None and not beside:
         verdict = decide_caps(event, cap, request, settings, beside_other_reasons=True)
     guards = _present(twice, judged.refusal)
+    judged = _as_set(judged, guards, settings)
     match verdict:
         case Whole(decision):
-            return _with_billings(_released(event, cap, decision), judged, guards, settings)
+            return _released(event, cap, decision, judged)
         case Divided():
-            return _with_billings(_split(event, cap, verdict, taken_ids), judged, guards, settings)
+            return _split(event, cap, verdict, taken_ids, judged)
         case Stopped(decision, cap_reasons, offer):
-            preview = None
-            if offer is not None:
-                preview = _with_billings(_split(event, cap, offer, taken_ids), judged, guards, settings)
+            preview = None if offer is None else _split(event, cap, offer, taken_ids, judged)
             reasons = (*first, *(guards if refuses else ()), *last, *cap_reasons)
             return Refused(event.billing_event_id, reasons, preview, decision)
 
@@ -145,16 +142,18 @@ def _present(*reasons: Reason | None) -> tuple[Reason, ...]:
     return tuple(reason for reason in reasons if reason is not None)
 
 
-def _with_billings(
-    released: Release, judged: Judgement, guards: tuple[Reason, ...], settings: ReleaseSettings
-) -> Release:
-    """The release with what it bills; under `off` no amount above a record's becomes its limit."""
+def _as_set(judged: Judgement, guards: tuple[Reason, ...], settings: ReleaseSettings) -> Judgement:
+    """The judgement as the guard's setting has it: where it only warns, its refusals are warnings; where it is off,
+    nothing is told, and no amount above a record's becomes its limit.
+    """
     if settings.record_guard is RecordGuard.OFF:
-        return replace(released, billings=tuple(replace(each, limit=None) for each in judged.billings))
-    return replace(released, billings=judged.billings, warnings=(*guards, *_present(judged.warning)))
+        return Judgement(tuple(replace(each, limit=None) for each in judged.billings))
+    if guards:
+        return replace(judged, warnings=(*guards, *judged.warnings))
+    return judged
 
 
-def _released(event: BillingEvent, cap: ProjectCap, decision: Decision) -> Released:
+def _released(event: BillingEvent, cap: ProjectCap, decision: Decision, judged: Judgement) -> Released:
     booking = book_release(event, cap)
     return Released(
         event=replace(event, stage=Stage.RELEASED, queued_by=None),
@@ -163,10 +162,14 @@ def _released(event: BillingEvent, cap: ProjectCap, decision: Decision) -> Relea
         ledger_entries=booking.entries,
         cap=booking.cap,
         crossing=threshold_crossing(cap, booking.cap),
+        billings=judged.billings,
+        warnings=judged.warnings,
     )
 
 
-def _split(event: BillingEvent, cap: ProjectCap, verdict: Divided, taken_ids: Container[str]) -> Split:
+def _split(
+    event: BillingEvent, cap: ProjectCap, verdict: Divided, taken_ids: Container[str], judged: Judgement
+) -> Split:
     division = verdict.division
     events = split_event(event, division, taken_ids)
     booking = book_release(events.origin, cap)
@@ -180,4 +183,6 @@ def _split(event: BillingEvent, cap: ProjectCap, verdict: Divided, taken_ids: Co
         ledger_entries=booking.entries,
         cap=booking.cap,
         crossing=threshold_crossing(cap, booking.cap),
+        billings=judged.billings,
+        warnings=judged.warnings,
     )
