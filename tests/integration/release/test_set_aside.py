@@ -1,12 +1,21 @@
 """No event or command that breaks a worker's step stops others: it is set aside, told, and tried again (section 7)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import asyncpg
 import pytest
 
-from integration.release.driver import ReleaseDriver, everything_known, generated, item
+from integration.release.driver import ReleaseDriver, business_record, everything_known, generated, item
+from integration.release.http import Api
+from integration.release.releasing import ReleasingDriver, capped_project, start_job, worth
+from integration.release.releasing import release as release_command
 from integration.release.test_by_hand import hold
+from release.handlers import by_hand
 from release.handlers.completion import completion_step
 from shared.database import unit_of_work
+from shared.database.database import Database
+from shared.database.unit_of_work import UnitOfWork
 from shared.set_aside import IsolatedStep
 from support.databases import FreshDatabase
 
@@ -87,7 +96,16 @@ async def test_waiting_commands_of_one_event_that_cannot_be_done_stop_no_others(
 ) -> None:
     await release.command(hold(True, "BE-2"), hold(True, "BE-3"), hold(False, "BE-2"))
     await _arrive(release)
-    monkeypatch.setattr(unit_of_work, "MESSAGE_BYTES_MAX", 4_000)
+    change = by_hand.change_by_hand
+
+    async def break_on_one(
+        work: UnitOfWork, changes: Sequence[by_hand.Change], *rest: Any, **named: Any
+    ) -> Any:
+        if any(each.billing_event_id == "BE-2" for each in changes):
+            raise KeyError("BE-2")
+        return await change(work, changes, *rest, **named)
+
+    monkeypatch.setattr(by_hand, "change_by_hand", break_on_one)
     step = release.commands.waiting_step(release.database)
     assert await step()
     assert not await step()
@@ -96,9 +114,54 @@ async def test_waiting_commands_of_one_event_that_cannot_be_done_stop_no_others(
     (told,) = await release.facts("release.work.pending")
     assert (told["kind"], told["id"]) == ("command", "BE-2")
 
-    monkeypatch.setattr(unit_of_work, "MESSAGE_BYTES_MAX", 8_000_000)
+    monkeypatch.setattr(by_hand, "change_by_hand", change)
     await _try_now(release)
     await release.command(hold(True, "BE-2"))
     assert await step()
     assert (await release.event("BE-2"))["on_hold"]
     assert await release.database.pool.fetchval("select count(*) from waiting_commands") == 0
+
+
+@pytest.fixture
+async def driver(store: Database, monkeypatch: pytest.MonkeyPatch) -> ReleasingDriver:
+    """BE-1 and BE-2 await release; what is told of BE-2 is more than one message may hold."""
+    driver = ReleasingDriver(store)
+    long = [item("i2", "70.00", description=LONG)]
+    await driver.know(
+        capped_project("100.00"), business_record(), worth("BE-1", "60.00"), generated("BE-2", *long)
+    )
+    monkeypatch.setattr(unit_of_work, "MESSAGE_BYTES_MAX", 6_000)
+    return driver
+
+
+async def test_an_event_that_is_too_large_to_tell_is_a_culprit_of_its_job(driver: ReleasingDriver) -> None:
+    await driver.command(
+        start_job("J-1", {"billing_event_ids": ["BE-2", "BE-1"]}, on_chunk_failure="isolate")
+    )
+    await driver.finish_jobs()
+    assert [fact["billing_event"]["billing_event_id"] for fact in await driver.facts("released")] == ["BE-1"]
+    (refused,) = await driver.facts("refused")
+    assert (refused["billing_event_id"], refused["reasons"][0]["code"]) == ("BE-2", "too_large")
+    assert await driver.stage("BE-2") == "awaiting_release"
+
+
+async def test_an_event_that_is_too_large_to_tell_is_refused_by_command(driver: ReleasingDriver) -> None:
+    await driver.command(release_command("BE-2"), release_command("BE-1"), hold(True, "BE-2"))
+    refused = await driver.facts("refused")
+    assert [(fact["billing_event_id"], fact["reasons"][0]["code"]) for fact in refused] == [
+        ("BE-2", "too_large"),
+        ("BE-2", "too_large"),
+    ]
+    assert await driver.stage("BE-1") == "released"
+    assert not (await driver.event("BE-2"))["on_hold"]
+
+
+async def test_an_event_that_is_too_large_to_tell_is_refused_over_http(
+    driver: ReleasingDriver, api: Api
+) -> None:
+    async with api.client() as client:
+        answers = [
+            await client.post("/billing-events/BE-2/release", json={"on_cap": "split"}),
+            await client.post("/billing-events/BE-2/hold", json={"on_hold": True}),
+        ]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(409, "too_large")] * 2

@@ -1,7 +1,7 @@
 """One transaction: the rows that a decision changes, and the messages that tell of it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -113,10 +113,16 @@ class UnitOfWork:
     @asynccontextmanager
     async def part(self) -> AsyncIterator[None]:
         """A part of the transaction: if the block raises, it is undone with its messages, and what was before stays."""
-        marks = [(each, len(each)) for each in (self._messages, self._dead_letters, self.rejected)]
-        try:
+        with self.messages_of_one_piece():
             async with self.connection.transaction():
                 yield
+
+    @contextmanager
+    def messages_of_one_piece(self) -> Iterator[None]:
+        """If the block raises, none of the messages that it has queued is sent; rows are not its concern."""
+        marks = [(each, len(each)) for each in (self._messages, self._dead_letters, self.rejected)]
+        try:
+            yield
         except BaseException:
             for queued, length in marks:
                 del queued[length:]

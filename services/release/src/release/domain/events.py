@@ -99,6 +99,8 @@ class BillingEvent:
     origin_id: str | None = None
     root_id: str | None = None
     made_by_cap: bool = False
+    is_too_large: bool = False
+    """Whether a fact about it was found to be more than one message may tell, while it is decided on; never stored."""
 
     @property
     def summary_amount(self) -> Decimal:

@@ -36,6 +36,15 @@ def not_found(billing_event_id: str) -> Reason:
     )
 
 
+def too_large(billing_event_id: str) -> Reason:
+    """What would be told of the event is more than one message may hold."""
+    return Reason(
+        "too_large",
+        f"Billing event {billing_event_id} has too many items, or texts too long, for one message to tell of it.",
+        {"billing_event_id": billing_event_id},
+    )
+
+
 def already_released(billing_event_id: str, stage: Stage, changed: Iterable[str] = ()) -> Reason:
     """The event is released, so it is neither released again nor changed; `changed` names the fields that would be."""
     detail: dict[str, object] = {"stage": stage.value}

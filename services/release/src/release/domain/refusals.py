@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from release.domain.cap_state import ProjectCap
 from release.domain.completion import missing_fields
 from release.domain.events import BillingEvent, RecordKey
-from release.domain.reasons import Reason, out_of_reach
+from release.domain.reasons import Reason, out_of_reach, too_large
 from release.domain.recalculation import items_out_of_sync
 from release.domain.settings import ReleaseRequest, ReleaseSettings
 from release.domain.stages import Stage
@@ -74,6 +74,8 @@ def refusals_before_guards(
                 {"item_ids": item_ids},
             )
         )
+    if event.is_too_large:
+        reasons.append(too_large(event.billing_event_id))
     if mismatched := event.mismatched_item_ids:
         reasons.append(_category_mismatch(mismatched))
     return tuple(reasons)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from release.domain.events import BillingEvent, RecordKey
 from release.domain.fills import Fill, fill_by_hand
 from release.domain.psa_changes import ChangeRefused
-from release.domain.reasons import Reason, not_found, out_of_reach
+from release.domain.reasons import Reason, not_found, out_of_reach, too_large
 from release.domain.recalculation import recalculate
 from release.domain.sources import BusinessRecord, CompanySource
 from release.facts import reason_bodies
@@ -20,7 +20,7 @@ from release.store.history import HistoryEntry
 from release.store.known_sources import load_records, load_sources
 from release.store.locks import lock_events_only
 from shared.contracts.command_fields import FillFields
-from shared.database.unit_of_work import Cause, UnitOfWork
+from shared.database.unit_of_work import Cause, MessageTooLargeError, UnitOfWork
 from shared.money import has_only_minor_units
 
 FILL: Final = "release.billing-event.fill.v1"
@@ -153,8 +153,15 @@ async def _change_each_once(
         after = before
         if verdict != before.event:
             after = complete_change(replace(before, event=verdict), sources, company_source)
+            try:
+                publish_billing_event(work, "changed", after, change.cause, change.starter)
+            except MessageTooLargeError:
+                reason = too_large(change.billing_event_id)
+                outcomes.append(Outcome(before, reason))
+                if tells_refusals:
+                    entries.append(_tell_refusal(work, change, before, reason))
+                continue
             changed.append(after)
-            publish_billing_event(work, "changed", after, change.cause, change.starter)
             publish_mismatch(work, before, after, change.cause)
             entries.append(_entry(change, change.word, {"stage": after.stage.value}))
         outcomes.append(Outcome(after))

@@ -4,7 +4,7 @@ Where a job stands is in its row, so that whoever takes it up after a crash goes
 chunk that waits for what is late, or that failed by a fault of ours, is put off, and the job's other chunks go on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,7 +14,7 @@ from release.domain.release import Outcome, Refused, Split
 from release.domain.settings import Channel, OnCap, OnChunkFailure, ReleaseRequest, ReleaseSettings
 from release.facts import format_instant, reason_bodies
 from release.handlers.dry_run import keep_consumed, load_dry_state
-from release.handlers.release_many import Ask, Decided, write_decisions
+from release.handlers.release_many import Ask, Decided, decide_and_write
 from release.handlers.release_state import ReleaseState, decide_with_ids, lock_state
 from release.job_facts import FAILURES_SHOWN_MAX, job_fact_body
 from release.store import job_lists, job_selections, jobs, put_off_chunks
@@ -181,19 +181,22 @@ async def decide_events(
             taken_ids=state.taken_ids,
         )
 
+    def wishes_of(decision: ChunkDecision) -> list[Decided]:
+        return [
+            Decided(Ask(billing_event_id, request, job.starter, job.cause, job.and_invoice), outcome)
+            for billing_event_id, outcome in decision.outcomes.items()
+        ]
+
+    def outcomes_of(decision: ChunkDecision) -> Iterable[Outcome]:
+        return decision.outcomes.values()
+
     if job.dry_run:
         state = await load_dry_state(work.connection, billing_event_ids, job.job_id)
-    else:
-        state = await lock_state(work.connection, billing_event_ids)
-    chunk = await decide_with_ids(work.connection, state, decide, lambda decision: decision.outcomes.values())
-    if job.dry_run:
+        chunk = await decide_with_ids(work.connection, state, decide, outcomes_of)
         await keep_consumed(work.connection, job.job_id, chunk.outcomes.values())
     else:
-        decided = [
-            Decided(Ask(billing_event_id, request, job.starter, job.cause, job.and_invoice), outcome)
-            for billing_event_id, outcome in chunk.outcomes.items()
-        ]
-        await write_decisions(work, state, decided)
+        state = await lock_state(work.connection, billing_event_ids)
+        chunk = await decide_and_write(work, state, decide, outcomes_of=outcomes_of, wishes_of=wishes_of)
     held_back = frozenset(chunk.held_back)
     results = [
         _result_of(outcome, held_back=key in held_back, can_be_split=key in chunk.splittable)

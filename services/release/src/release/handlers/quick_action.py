@@ -3,9 +3,9 @@
 from release.domain.release import Outcome
 from release.domain.settings import ReleaseSettings, becomes_job
 from release.handlers.job_acceptance import JobAsk, accept_job
-from release.handlers.release_many import Ask, Decided, decide_each, write_decisions
-from release.handlers.release_state import ReleaseState, decide_with_ids, load_state, lock_state
-from release.store.connection import Connection, Reader
+from release.handlers.release_many import Ask, decide_and_write, decide_each
+from release.handlers.release_state import decide_with_ids, load_state, lock_state
+from release.store.connection import Reader
 from release.store.jobs import Job
 from shared.database.unit_of_work import UnitOfWork
 from shared.ids import new_id
@@ -29,8 +29,13 @@ async def release_one(work: UnitOfWork, ask: Ask, settings: ReleaseSettings) -> 
             permitted_projects=ask.request.permitted_projects,
         )
         return await accept_job(work, job, settings)
-    decided = await _decide(work.connection, state, ask, settings)
-    await write_decisions(work, state, decided)
+    decided = await decide_and_write(
+        work,
+        state,
+        lambda known: decide_each(known, [ask], settings),
+        outcomes_of=lambda result: (each.outcome for each in result),
+        wishes_of=lambda result: result,
+    )
     return decided[0].outcome
 
 
@@ -39,16 +44,10 @@ async def preview_one(connection: Reader, ask: Ask, settings: ReleaseSettings) -
     state = await load_state(connection, [ask.billing_event_id])
     if ask.billing_event_id not in state.events:
         return None
-    decided = await _decide(connection, state, ask, settings)
-    return decided[0].outcome
-
-
-async def _decide(
-    connection: Connection | Reader, state: ReleaseState, ask: Ask, settings: ReleaseSettings
-) -> list[Decided]:
-    return await decide_with_ids(
+    decided = await decide_with_ids(
         connection,
         state,
         lambda known: decide_each(known, [ask], settings),
         lambda result: (each.outcome for each in result),
     )
+    return decided[0].outcome

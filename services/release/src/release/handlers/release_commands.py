@@ -8,8 +8,8 @@ from release.domain.settings import Channel, OnCap, ReleaseRequest, ReleaseSetti
 from release.handlers.commands import Command, CommandHandler, starter_of
 from release.handlers.job_acceptance import START_JOB, JobAsk, accept_job, start_jobs_on_command
 from release.handlers.job_work import ask_to_stop
-from release.handlers.release_many import Ask, decide_each, write_decisions
-from release.handlers.release_state import decide_with_ids, lock_state
+from release.handlers.release_many import Ask, decide_and_write, decide_each
+from release.handlers.release_state import lock_state
 from release.handlers.revert import REVERT, revert_on_command
 from release.handlers.waiting import RELEASE
 from shared.contracts.commands import ReleaseBillingEvent, StopReleaseJob
@@ -36,13 +36,13 @@ async def release_on_command(
             large.append(command)
         else:
             asks.append(_ask_of(command))
-    decided = await decide_with_ids(
-        work.connection,
+    await decide_and_write(
+        work,
         state,
         lambda known: decide_each(known, asks, settings),
-        lambda result: (each.outcome for each in result),
+        outcomes_of=lambda result: (each.outcome for each in result),
+        wishes_of=lambda result: result,
     )
-    await write_decisions(work, state, decided)
     for command in large:
         ask = JobAsk.quick(
             derived_id("release-job", command.id),

@@ -5,10 +5,10 @@ handful of statements, and published in the order of the decisions.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from release.domain.billed import Billing
 from release.domain.billed_once import GUARD_CODES
@@ -21,7 +21,7 @@ from release.domain.settings import ReleaseRequest, ReleaseSettings
 from release.domain.stages import Stage
 from release.facts import billing_event_body, reason_bodies
 from release.handlers.publishing import publish_billing_event, publish_refused
-from release.handlers.release_state import ReleaseState
+from release.handlers.release_state import ReleaseState, decide_with_ids
 from release.release_facts import (
     billed_body,
     crossing_body,
@@ -34,8 +34,10 @@ from release.store import billed, caps, event_changes, history, ledger
 from release.store.events import StoredEvent
 from release.store.history import HistoryEntry
 from release.store.ledger import LedgerRow
-from shared.database.unit_of_work import NO_CAUSE, Cause, UnitOfWork
+from shared.database.unit_of_work import NO_CAUSE, Cause, MessageTooLargeError, UnitOfWork
 from shared.telemetry.metrics import count_release_decision
+
+Decision = TypeVar("Decision")
 
 
 @dataclass(slots=True)
@@ -120,6 +122,37 @@ class _Writing:
         self.history.append(entry)
 
 
+class TooLargeEventError(Exception):
+    """What is to be told of a released event is more than one message may hold; nothing was written yet."""
+
+    def __init__(self, billing_event_id: str) -> None:
+        super().__init__(billing_event_id)
+        self.billing_event_id = billing_event_id
+
+
+async def decide_and_write(
+    work: UnitOfWork,
+    state: ReleaseState,
+    decide: Callable[[ReleaseState], Decision],
+    *,
+    outcomes_of: Callable[[Decision], Iterable[Outcome]],
+    wishes_of: Callable[[Decision], Sequence[Decided]],
+) -> Decision:
+    """Decide, write and publish. An event that no message can tell of is refused (`too_large`), and all decided anew.
+
+    Each time anew refuses one event more, so that this ends.
+    """
+    while True:
+        decision = await decide_with_ids(work.connection, state, decide, outcomes_of)
+        try:
+            with work.messages_of_one_piece():
+                await write_decisions(work, state, wishes_of(decision))
+        except TooLargeEventError as error:
+            state = replace(state, too_large_ids=state.too_large_ids | {error.billing_event_id})
+        else:
+            return decision
+
+
 async def write_decisions(work: UnitOfWork, state: ReleaseState, decided: Sequence[Decided]) -> None:
     """Write and publish what was decided on this state: everything of an event, or nothing (domain.md section 2).
 
@@ -134,7 +167,10 @@ async def write_decisions(work: UnitOfWork, state: ReleaseState, decided: Sequen
                 _note_refused(writing, each.ask, refused)
                 counts["refused", refused.reasons[0].code] += 1
             case Released() | Split() as outcome:
-                _note_released(writing, each.ask, outcome)
+                try:
+                    _note_released(writing, each.ask, outcome)
+                except MessageTooLargeError:
+                    raise TooLargeEventError(each.ask.billing_event_id) from None
                 counts["split" if isinstance(outcome, Split) else "released", None] += 1
     await _save(writing, state)
     for (outcome_name, code), count in counts.items():

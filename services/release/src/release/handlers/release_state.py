@@ -38,11 +38,16 @@ class ReleaseState:
     billed: Billed
     taken_ids: AbstractSet[str] = field(default_factory=frozenset)
     dry_run_job_id: str | None = None
+    too_large_ids: AbstractSet[str] = frozenset()
+    """Events of which a fact has turned out to be more than one message may tell."""
 
     @property
     def billing_events(self) -> dict[str, BillingEvent]:
         """The events as the domain decides on them, by id."""
-        return {billing_event_id: stored.event for billing_event_id, stored in self.events.items()}
+        found = {billing_event_id: stored.event for billing_event_id, stored in self.events.items()}
+        for billing_event_id in self.too_large_ids:
+            found[billing_event_id] = replace(found[billing_event_id], is_too_large=True)
+        return found
 
 
 async def lock_state(connection: Connection, billing_event_ids: Iterable[str]) -> ReleaseState:
