@@ -41,6 +41,7 @@ RESULT: Final = {
     "adjustments": [ADJUSTMENT],
     "new_billing_event_id": Optional(identifier),
     "cap": Optional(CAP),
+    "warnings": [],
 }
 JOB: Final = {
     "job_id": identifier,
@@ -157,6 +158,7 @@ async def test_a_release_that_splits(seeded: Seeded) -> None:
         "adjustments": [],
         "new_billing_event_id": "BE-CAP.2",
         "cap": seeded.answers["split"]["cap"],
+        "warnings": [],
     }
     cap = {"level": "project", "bookings": "300.00", "remaining_before": "300.00", "remaining_after": "50.00"}
     has_shape(seeded.answers["split"]["cap"], cap)

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from integration.notifier.driver import (
+    BILLED_AGAIN,
     CONFLICT,
     JOB,
     MISMATCH,
@@ -56,6 +57,7 @@ OPERATOR = "mail:ops@example.com"
         (CONFLICT, {}, [OPERATOR], ["ops@example.com"]),
         (MISMATCH, {}, [OPERATOR], ["ops@example.com"]),
         (WAITS, {}, [OPERATOR], ["ops@example.com"]),
+        (BILLED_AGAIN, {}, [OPERATOR], []),
         (RECONCILIATION, {}, [OPERATOR], ["ops@example.com"]),
         (WORK_PENDING, {}, [OPERATOR], ["ops@example.com"]),
         (RUN_STATUS, {}, [USER], [MAIL]),
@@ -259,6 +261,7 @@ def test_it_reads_the_facts_of_three_services_and_only_what_somebody_is_told_of(
         CONFLICT,
         MISMATCH,
         WAITS,
+        BILLED_AGAIN,
         RECONCILIATION,
         "accounting.reconciliation.difference-found.v1",
         PROCESS_RUN,

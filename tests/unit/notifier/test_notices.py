@@ -6,7 +6,7 @@ from contract.samples import SAMPLES
 from notifier.handlers.accounting_notices import process_run_notice
 from notifier.handlers.billing_run_notices import status_notice
 from notifier.handlers.operator_notices import reconciliation_notice
-from notifier.handlers.release_notices import job_notice
+from notifier.handlers.release_notices import billed_again_notice, conflict_notice, job_notice
 from shared.contracts.catalogue import CATALOGUE
 
 JOB = "release.job.completed.v1"
@@ -113,3 +113,17 @@ def test_a_job_that_was_stopped_or_is_still_tried_says_so() -> None:
     )
     assert pending.title == "Release job: 2 released, 0 failed, 3 pending"
     assert "3 billing events: a fault of the system's own" in pending.text
+
+
+def test_what_was_billed_again_is_told_with_what_the_guard_says() -> None:
+    notice = billed_again_notice(fact("release.billing-event.billed-again.v1"))
+    assert notice.title == "Billed again: billing event BE-1 bills what is billed already"
+    assert notice.reasons == ("Timecard T-1 is worth 100.00 GBP; 100.00 GBP of it is billed by BE-0.",)
+
+
+def test_a_conflict_says_what_is_in_conflict() -> None:
+    both_levels = conflict_notice(fact("release.cap.configuration-conflict.v1", former_currencies=[]))
+    assert both_levels.title.endswith("P-100 is capped at both levels")
+    former = conflict_notice(fact("release.cap.configuration-conflict.v1", budget_ids=[]))
+    assert former.title.endswith("P-100 was capped in EUR")
+    assert "reverted or the currency is set back" in former.text
