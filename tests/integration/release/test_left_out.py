@@ -278,6 +278,8 @@ async def test_a_left_out_credit_whose_room_was_billed_is_not_moved(driver: Acco
 async def test_only_what_a_document_leaves_out_is_moved(driver: AccountingDriver) -> None:
     await driver.know(project(), worth("BE-1", "100.00", "20.00"))
     assert await move(driver, "BE-9") == ["not_found"]
+    await driver.psa(worth("BE-2", "1.00", project_id="P-unknown"))
+    assert await move(driver, "BE-2") == ["not_invoiced"]
     assert await move(driver) == ["not_invoiced"]
     await driver.command(release())
     assert await move(driver) == ["not_invoiced"]

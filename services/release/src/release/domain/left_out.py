@@ -25,16 +25,16 @@ class Move:
 def move_left_out(
     event: BillingEvent,
     left_out: Sequence[BillingEventItem],
-    cap: ProjectCap,
+    cap: ProjectCap | None,
     taken_ids: Container[str],
 ) -> Move | tuple[Reason, ...]:
-    """Decide a move: all left-out items or, with the reasons, none.
+    """Decide a move: all left-out items or, with the reasons, none. `cap` is None while the project is not known.
 
     Refused is an event that no document bills (its stage's code, or `not_invoiced`), one whose document leaves nothing
     out (`nothing_left_out`), and left-out credits whose room on a cap has been billed meanwhile: giving them back would
     pass it (`cap_exceeded`, `budget_cap_exceeded`).
     """
-    if event.stage is not Stage.INVOICED:
+    if event.stage is not Stage.INVOICED or cap is None:
         return (_not_invoiced(event),)
     if not left_out:
         return (

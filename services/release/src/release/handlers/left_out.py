@@ -40,7 +40,7 @@ async def move_on_request(work: UnitOfWork, ask: MoveAsk) -> dict[str, Any] | tu
         return (not_found(ask.billing_event_id),)
     event = stored.event
     taken_ids = await load_taken_ids(connection, [event.lineage_root_id])
-    move = move_left_out(event, stored.left_out_items, known_caps[event.project_id], taken_ids)
+    move = move_left_out(event, stored.left_out_items, known_caps.get(event.project_id), taken_ids)
     if isinstance(move, Move):
         return await _write(work, ask, stored, move)
     refusal = _entry(ask, ask.billing_event_id, "move_refused", {"reasons": reason_bodies(move)})
