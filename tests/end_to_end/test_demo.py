@@ -55,6 +55,7 @@ def check_report(code: int, report: dict[str, Any], said: str) -> None:
     optimised = report["budget_optimisation"]
     assert [half["amount"] for half in optimised["result"]["adjustments"]] == ["-50.00", "50.00"]
     assert (optimised["budget"]["remaining_before"], optimised["budget"]["remaining"]) == ("100.00", "0.00")
+    assert report["double_billing"]["billed_by"] not in {None, report["double_billing"]["billing_event_id"]}
     (left_out,) = report["left_out"]["items"]
     assert (left_out["amount"], left_out["criterion"]) == ("20.00", 'description != "warranty work"')
     assert report["left_out"]["log_entry"]["result"] == "warning"
@@ -77,7 +78,14 @@ def check_report(code: int, report: dict[str, Any], said: str) -> None:
     ]
     assert report["billing_run"]["quarantine"]["statuses"] == ["rejected", "draft_invoices", "validated"]
     refused = {code["code"] for refusal in report["refused"] for code in refusal["reasons"]}
-    assert refused >= {"split_required", "on_hold", "company_missing", "batch_failed", "zero_amount"}
+    assert refused >= {
+        "record_already_billed",
+        "split_required",
+        "on_hold",
+        "company_missing",
+        "batch_failed",
+        "zero_amount",
+    }
     assert len(report["dead_letters"]) == 3
     assert all(letter["reason"] for letter in report["dead_letters"])
     assert report["mails"]

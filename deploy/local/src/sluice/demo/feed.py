@@ -142,6 +142,7 @@ class _EventMaker:
         """The events that each play a part of their own."""
         hundred = Decimal("100.00")
         self._single("quick", "coast", [Decimal("480.50"), Decimal("19.50")])
+        self._bill_again(self._single("twice", "coast", [Decimal("480.50")], day=2))
         self._single("cap_filler", "capped", [CAPPED_BOOKINGS - REMAINING_BEFORE])
         self._single("cap_split", "capped", list(LINES_CAPPED), day=2)
         self._single("undone", "capped", [REMAINING_AFTER], day=3)
@@ -270,6 +271,11 @@ class _EventMaker:
         self._put(
             replace(event, items=tuple(replace(item, budget_id=budget.budget_id) for item in event.items))
         )
+
+    def _bill_again(self, event: BillingEvent) -> None:
+        """The event again, its item billing the record that the first one of the quick release bills."""
+        billed, again = self._feed.event("quick").items[0], event.items[0]
+        self._put(replace(event, items=(replace(billed, item_id=again.item_id),)))
 
     def _of_warranty(self, event: BillingEvent) -> None:
         """The event again, its last item being warranty work."""

@@ -18,7 +18,12 @@ from sluice.demo.steps.intake import repeat, take_in
 from sluice.demo.steps.jobs import release_and_invoice, release_in_bulk
 from sluice.demo.steps.leaving_out import leave_out_and_move
 from sluice.demo.steps.passing import create_on_demand, pass_by_itself
-from sluice.demo.steps.quick_release import cross_the_threshold, release_singly, split_at_the_cap
+from sluice.demo.steps.quick_release import (
+    cross_the_threshold,
+    refuse_a_double_billing,
+    release_singly,
+    split_at_the_cap,
+)
 from sluice.demo.steps.reconciling import reconcile
 from sluice.demo.steps.reverting import revert_an_invoiced_one
 from sluice.demo.steps.setting_up import set_up
@@ -32,6 +37,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "settings": set_up,
     "repetitions and poison": repeat,
     "quick release": release_singly,
+    "billed once": refuse_a_double_billing,
     "split at the cap": split_at_the_cap,
     "budget optimisation": optimise_the_budget,
     "explanation": explain,

@@ -22,6 +22,31 @@ async def release_singly(demo: Demo) -> str:
     return "3 events released over HTTP, 2 by commands on Kafka"
 
 
+async def refuse_a_double_billing(demo: Demo) -> str:
+    """A second event over a record that is billed already: refused, with the event that bills it."""
+    event_id, billed_by = demo.feed.parts["twice"], demo.feed.parts["quick"]
+    record_id = demo.feed.events[event_id].items[0].record_id
+    reasons: list[dict[str, Any]] = []
+    try:
+        await release_one(demo, event_id, on_cap="refuse")
+    except CallError as error:
+        reasons = (error.problem or {}).get("reasons") or []
+    demo.expect_same(f"{event_id}: refused with", codes(reasons), ["record_already_billed"])
+    demo.note("refused", {"billing_event_id": event_id, "by": "quick release", "reasons": reasons})
+    message = " ".join(str(reason["message"]) for reason in reasons)
+    demo.expect(
+        record_id in message and billed_by in message,
+        f"{event_id} is not told what bills {record_id}: {message}",
+    )
+    demo.found["double_billing"] = {
+        "billing_event_id": event_id,
+        "record_id": record_id,
+        "billed_by": billed_by,
+        "reasons": reasons,
+    }
+    return f"{event_id} is refused: {record_id} is billed by {billed_by}"
+
+
 async def split_at_the_cap(demo: Demo) -> str:
     """An event of 390 with 300 left: refused with an offer, looked at, then split and released."""
     event = demo.feed.event("cap_split")
