@@ -53,6 +53,7 @@ def changing_requests(seeded: Seeded) -> list[ValidRequest]:
             "release", "PATCH", "/billing-events/{}", event, {"account_id": "A-1"}, {"account_id": "A-2"}
         ),
         ValidRequest("release", "POST", "/release-jobs", "/release-jobs", job, other_job),
+        ValidRequest("release", *_parts("POST", "/release-jobs/{}/stop", seeded.job_id)),
         ValidRequest("accounting-connector", "POST", "/process-runs", "/process-runs", job, other_job),
         ValidRequest(
             "accounting-connector",

@@ -31,7 +31,17 @@ HOSTILE_BODIES: Final[dict[str, bytes]] = {
     "prototype": b'{"__proto__": {"admin": true}, "constructor": {}}',
     "a megabyte too many": b'{"description": "' + b"a" * 17_000_000 + b'"}',
 }
-BODYLESS: Final = {"close", "enable", "disable", "process", "recalculate", "read", "resend"}
+BODYLESS: Final = {
+    "close",
+    "disable",
+    "enable",
+    "move-left-out",
+    "process",
+    "read",
+    "recalculate",
+    "resend",
+    "stop",
+}
 
 
 @pytest.mark.parametrize(("service", "method", "route"), CHANGING, ids=str)

@@ -116,12 +116,14 @@ async def test_a_letter_without_good_headers_is_counted_and_makes_no_other_lette
 
 async def test_a_letter_that_breaks_its_handler_stays_where_it_is(notifier: NotifierDriver) -> None:
     line = dead_letters_line(audiences_of(notifier.settings))
+    breaks, passes = dead_letter("notifier", offset=1), dead_letter("notifier", offset=2)
 
     async def break_down(work: UnitOfWork, messages: Sequence[Message]) -> None:
-        raise KeyError("a mistake of ours")
+        if any(message.record is breaks for message in messages):
+            raise KeyError("a mistake of ours")
 
     broken = Line(line.name, line.topics, line.handled, break_down, decode=line.decode)
-    await BatchProcessor(notifier.database, broken, service="notifier").take([dead_letter("notifier")])
+    await BatchProcessor(notifier.database, broken, service="notifier").take([breaks, passes])
     assert await notifier.database.pool.fetchval("select count(*) from outbox") == 0
     assert await notifier.database.pool.fetchval("select dead_letters from consumed_positions") == 1
 
