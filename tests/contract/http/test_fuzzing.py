@@ -112,8 +112,11 @@ async def judge(seeded: Seeded, service: str, folder: Path) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 async def seeded(databases: Databases) -> AsyncIterator[Seeded]:
-    """A system of the module's own, for made-up requests leave nothing as it was."""
-    async with seeded_system(databases) as made:
+    """A system of the module's own, for made-up requests leave nothing as it was.
+
+    It hardly waits for what is not known, which of made-up requests is much.
+    """
+    async with seeded_system(databases, command_wait_seconds=0.1) as made:
         yield made
 
 
