@@ -279,3 +279,32 @@ async def test_another_run_holds_what_it_has_claimed(runs: Runs) -> None:
 
     assert await runs.fates("R-2") == {"BE-1": "left_out"}
     await runs.check_books("R-1", "R-2")
+
+
+async def test_a_release_step_waits_for_what_its_job_tries_again_and_says_what_was_stopped(
+    runs: Runs, connector: Connector
+) -> None:
+    connector.events["BE-1"] = event("BE-1")
+    waiting = [event(f"BE-{number}", stage="awaiting_release", released=False) for number in (1, 2, 3)]
+    await runs.release_facts(*registered(*waiting))
+    await runs.command(create(release_first=True), command("process"))
+    await runs.work()
+    [job] = await runs.take_published("release.")
+    ended = {"job_id": job.body["job_id"], "status": "completed_with_errors", "released": 1}
+    await runs.release_facts(
+        *released(event("BE-1"), job_id=job.body["job_id"]),
+        message_record("release.job.completed.v1", ended | {"pending": 2}),
+    )
+    await runs.work()
+    assert (await runs.state())[1] == "running"
+
+    stopped = ended | {"status": "stopped", "stopped": 2}
+    await runs.release_facts(message_record("release.job.completed.v1", stopped))
+    await runs.settle()
+    assert (await runs.fates())["BE-1"] == "draft"
+    lines = [message for message, _ in await runs.log()]
+    said = "could not be decided for a fault of the system's own, and are tried again"
+    assert [line for line in lines if "2 billing events" in line] == [
+        f"release job {job.body['job_id']}: 2 billing events {said}",
+        f"release job {job.body['job_id']} was stopped: 2 billing events await release again",
+    ]
