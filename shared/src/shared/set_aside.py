@@ -93,7 +93,7 @@ class IsolatedStep:
         done = await self._work(work, picked)
         if picked.ids:
             for row in await work.connection.fetch(_DONE, self._queue, picked.ids):
-                body = {"kind": self._queue, "id": _fact_id(row["item_id"]), "since": _instant(row["since"])}
+                body = {"kind": self._queue, "id": fact_id(row["item_id"]), "since": _instant(row["since"])}
                 work.publish(f"{self._facts}.work.recovered.v1", body["id"], body)
         return done
 
@@ -115,7 +115,7 @@ class IsolatedStep:
         if row["tries"] == 1:
             body = {
                 "kind": self._queue,
-                "id": _fact_id(item_id),
+                "id": fact_id(item_id),
                 "reason": reason,
                 "since": _instant(row["since"]),
             }
@@ -136,7 +136,7 @@ def reason_of(error: BaseException) -> str:
     return f"internal_error: {name_of(error)}"
 
 
-def _fact_id(item_id: str) -> str:
+def fact_id(item_id: str) -> str:
     return item_id if _ID.fullmatch(item_id) else derived_id("work", item_id)
 
 

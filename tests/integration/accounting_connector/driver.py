@@ -12,7 +12,7 @@ from aiokafka import ConsumerRecord
 from accounting_connector.consumers import lines
 from accounting_connector.handlers import auto_pass, commands
 from accounting_connector.settings import AccountingConnectorSettings
-from accounting_connector.workers import work_process_runs
+from accounting_connector.workers import try_process_runs_again, work_process_runs
 from shared.contracts.catalogue import CATALOGUE
 from shared.database.database import Database
 from shared.messaging.batches import BatchProcessor
@@ -40,7 +40,7 @@ STEPS_MAX = 1_000
 _AN_HOUR_LATER = """
 with commands as (
   update waiting_commands set since = since - interval '1 hour', due_at = due_at - interval '1 hour'
-  where message_id in (select message_id from waiting_commands for update skip locked)
+  where message_id in (select message_id from waiting_commands where failures = 0 for update skip locked)
 ), passes as (
   update auto_pass_due set since = since - interval '1 hour', due_at = due_at - interval '1 hour'
   where billing_event_id in (
@@ -52,7 +52,7 @@ with commands as (
   returning process_run_id
 )
 update process_run_events as entry set due_at = due_at - interval '1 hour'
-from runs where entry.process_run_id = runs.process_run_id and entry.result = 'pending'
+from runs where entry.process_run_id = runs.process_run_id and entry.result = 'pending' and entry.failures = 0
 """
 
 Record: TypeAlias = "ConsumerRecord[bytes, bytes]"
@@ -279,15 +279,25 @@ class ConnectorDriver:
                 await asyncio.sleep(0.01)  # another replica may be at it
         raise AssertionError("the background work does not end")
 
+    async def try_again(self) -> None:
+        """Let the back-off be over of all that fails by our own fault, and do it: tries and what they lead to."""
+        for table in ("waiting_commands", "process_run_events"):
+            await self.database.pool.execute(f"update {table} set due_at = now() where failures > 0")
+        await self.database.pool.execute("update process_runs set due_at = null")
+        for _ in range(STEPS_MAX):
+            if not await try_process_runs_again(self.database, self.deployment):
+                break
+        await self.settle()
+
     async def let_time_pass(self) -> None:
         """Let the waits be over of all that waits."""
         await self.database.run(lambda work: work.connection.execute(_AN_HOUR_LATER))
 
     async def _waits(self) -> bool:
         query = """
-            select exists (select from waiting_commands)
+            select exists (select from waiting_commands where failures = 0)
               or exists (select from auto_pass_due where due_at < 'infinity')
-              or exists (select from process_run_events where result = 'pending')
+              or exists (select from process_run_events where result = 'pending' and failures = 0)
         """
         return bool(await self.database.pool.fetchval(query))
 

@@ -65,6 +65,8 @@ async def test_every_route_names_its_scope(connector: ConnectorDriver, issuer: I
         "GET /process-runs/{process_run_id}/log": reads,
         "POST /process-runs": ["documents:write"],
         "POST /process-runs/validate": reads,
+        "POST /process-runs/{process_run_id}/give-up": ["documents:write"],
+        "POST /process-runs/{process_run_id}/retry": ["documents:write"],
         "GET /companies/{company_id}/settings": reads,
         "PUT /companies/{company_id}/settings": ["settings:write"],
         "POST /companies/{company_id}/settings/try": ["settings:write"],

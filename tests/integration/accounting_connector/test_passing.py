@@ -435,11 +435,12 @@ async def test_one_bad_event_does_not_stop_the_others(
     await connector.settle()
     documents = await connector.facts("validated")
     assert [document["billing_event_ids"] for document in documents] == [["BE-0"], ["BE-2"]]
-    (not_passed,) = await connector.facts("not-passed")
-    assert (not_passed["billing_event_id"], codes(not_passed["reasons"])) == ("BE-1", ["internal_error"])
+    assert await connector.facts("not-passed") == []
+    (ended,) = await connector.facts("process-run.completed")
+    assert (ended["status"], ended["pending"]) == ("completed_with_errors", 1)
 
 
-async def test_an_event_that_the_database_refuses_is_an_error_by_itself(
+async def test_an_event_that_the_database_refuses_is_pending_by_itself(
     connector: ConnectorDriver, administrator: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await connector.release(*(released(event(f"BE-{place}")) for place in range(3)))
@@ -455,16 +456,17 @@ async def test_an_event_that_the_database_refuses_is_an_error_by_itself(
     documents = await connector.facts("validated")
     assert [document["billing_event_ids"] for document in documents] == [["BE-0"], ["BE-2"]]
     assert [document["number"] for document in documents] == ["SIN-2026-000001", "SIN-2026-000002"]
-    assert [fact["billing_event_id"] for fact in await connector.facts("not-passed")] == ["BE-1"]
+    assert await connector.facts("not-passed") == []
+    assert [ended["pending"] for ended in await connector.facts("process-run.completed")] == [1]
 
 
-async def test_a_run_that_cannot_be_worked_at_all_fails_and_does_not_keep_the_others_waiting(
+async def test_a_run_that_cannot_be_worked_at_all_is_tried_again_and_does_not_keep_the_others_waiting(
     connector: ConnectorDriver, administrator: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await connector.release(released(event("BE-1")), released(event("BE-2")))
     await administrator.execute(
-        """alter table process_run_events add constraint poison
-        check (process_run_id <> 'PR-1' or result = 'pending')"""
+        """alter table process_runs add constraint poison
+        check (process_run_id <> 'PR-1' or status = 'in_progress')"""
     )
     try:
         with capture_logs():
@@ -472,11 +474,40 @@ async def test_a_run_that_cannot_be_worked_at_all_fails_and_does_not_keep_the_ot
             await connector.step()
             await connector.step()
     finally:
-        await administrator.execute("alter table process_run_events drop constraint poison")
-    failed, completed = await connector.facts("process-run.completed")
-    assert (failed["process_run_id"], failed["status"], failed["invoices"]) == ("PR-1", "failed", 0)
+        await administrator.execute("alter table process_runs drop constraint poison")
+    assert [fact["id"] for fact in await connector.facts("pending")] == ["PR-1"]
+    (completed,) = await connector.facts("process-run.completed")
     assert (completed["process_run_id"], completed["status"]) == ("PR-2", "completed")
     assert [document["billing_event_ids"] for document in await connector.facts("validated")] == [["BE-2"]]
+    await connector.try_again()
+    assert [fact["id"] for fact in await connector.facts("recovered")] == ["PR-1"]
+    ended = (await connector.facts("process-run.completed"))[-1]
+    assert (ended["process_run_id"], ended["status"], ended["invoices"]) == ("PR-1", "completed", 1)
+
+
+async def test_a_run_that_cannot_be_worked_at_all_can_be_given_up(
+    connector: ConnectorDriver,
+    administrator: "asyncpg.Connection[asyncpg.Record]",
+    client: httpx.AsyncClient,
+) -> None:
+    await connector.release(released(event("BE-1")))
+    await administrator.execute(
+        "alter table process_runs add constraint poison check (status = 'in_progress')"
+    )
+    try:
+        with capture_logs():
+            await connector.command(start_ids("PR-1", "BE-1"))
+            await connector.step()
+    finally:
+        await administrator.execute("alter table process_runs drop constraint poison")
+    answer = await client.post("/process-runs/PR-1/give-up", json={"billing_event_ids": None})
+    assert (answer.json()["status"], answer.json()["pending"], answer.json()["not_passed"]) == (
+        "failed",
+        0,
+        1,
+    )
+    await connector.try_again()
+    assert await connector.facts("validated") == []
 
 
 async def test_auto_pass_that_cannot_be_done_at_once_is_tried_event_by_event(
@@ -494,8 +525,9 @@ async def test_auto_pass_that_cannot_be_done_at_once_is_tried_event_by_event(
         await administrator.execute("alter table document_lines drop constraint poison")
     documents = await connector.facts("validated")
     assert sorted(document["billing_event_ids"] for document in documents) == [["BE-0"], ["BE-2"]]
-    assert [fact["billing_event_id"] for fact in await connector.facts("not-passed")] == ["BE-1"]
+    assert await connector.facts("not-passed") == []
     assert await connector.dead_letters() == []
+    assert [fact["pending"] for fact in await connector.facts("process-run.completed")].count(1) == 1
 
 
 async def test_a_correction_names_the_document_made_in_the_same_batch(connector: ConnectorDriver) -> None:

@@ -135,6 +135,7 @@ def process_run_body(run: ProcessRun) -> dict[str, Any]:
         "not_passed": run.tally.not_passed,
         "already_done": run.tally.already_done,
         "warnings": run.tally.warnings,
+        "pending": run.tally.pending,
         "at_once": run.at_once,
         "totals": totals_body(run.tally),
         "left_out": {

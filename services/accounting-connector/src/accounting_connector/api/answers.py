@@ -65,13 +65,12 @@ class ProcessRunLinks(Reader):
 
 
 class ProcessRunAnswer(ProcessRunFact):
-    """A process run with its times and how far it is: `total` events, of which `pending` are still to be worked."""
+    """A process run with its times and how far it is: `total` events, of which `pending` are to be worked, or again."""
 
     selection: CustomFields
     created_at: Instant
     ended_at: Instant | None
     total: Count
-    pending: Count
     links: ProcessRunLinks
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
 from accounting_connector.api.answers import (
@@ -18,10 +19,11 @@ from accounting_connector.api.answers import (
 from accounting_connector.facts import format_instant, process_run_body
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.eligibility import validate_selection
+from accounting_connector.handlers.pending import give_up, run_of_errors
 from accounting_connector.handlers.process_runs import run_asked_for, start_run
 from accounting_connector.store import process_run_events, process_runs
 from shared.contracts.accounting_facts import ProcessRunStatus
-from shared.contracts.base import Closed, Id, UserId
+from shared.contracts.base import MESSAGE_IDS_MAX, Closed, Id, UserId
 from shared.contracts.requests import ProcessRunRequest
 from shared.contracts.selections import RequestProcessRunSelect
 from shared.database.database import Database
@@ -30,7 +32,7 @@ from shared.http.application import LARGE_BODY_BYTES_MAX
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
 from shared.http.pages import Page, PageRequest, page_response, pages_by
-from shared.http.problems import not_found
+from shared.http.problems import Problem, not_found
 from shared.http.tokens import Principal
 from shared.ids import new_id
 
@@ -40,6 +42,12 @@ class ValidateRequest(Closed):
 
     select: RequestProcessRunSelect
     waive_released: bool = False
+
+
+class EventsOfRun(Closed):
+    """The body of `give-up` and `retry`: which events of the run, null for all that it concerns."""
+
+    billing_event_ids: Annotated[list[Id], Field(min_length=1, max_length=MESSAGE_IDS_MAX)] | None = None
 
 
 def process_runs_router(database: Database, deployment: Deployment, public_url: str) -> APIRouter:
@@ -85,6 +93,8 @@ def process_runs_router(database: Database, deployment: Deployment, public_url: 
             await validate_selection(database.pool, deployment, selection, waive_released=body.waive_released)
         )
 
+    _add_ends(router, database, public_url)
+
     @router.get("/process-runs", response_model=Page[ProcessRunAnswer], dependencies=reads)
     async def list_runs(
         page: Annotated[PageRequest, pages_by(datetime, str)],
@@ -127,6 +137,60 @@ def process_runs_router(database: Database, deployment: Deployment, public_url: 
         return json_response(page_response([_log_entry(row) for row in rows], cursor))
 
     return router
+
+
+def _add_ends(router: APIRouter, database: Database, public_url: str) -> None:
+    """The calls about what a run could not pass: what is pending is ended, what is an error tried once more."""
+
+    @router.post("/process-runs/{process_run_id}/give-up", response_model=ProcessRunAnswer)
+    async def give_up_pending(
+        request: Request,
+        process_run_id: Annotated[Id, Path()],
+        body: EventsOfRun,
+        principal: Annotated[Principal, require("documents:write")],
+    ) -> Response:
+        """End what is pending of a run, all or these events: errors from now on, and not tried again."""
+
+        async def act(work: UnitOfWork) -> Answer:
+            run = await process_runs.lock_run(work.connection, process_run_id)
+            if run is None:
+                raise not_found()
+            await give_up(work, run, body.billing_event_ids, by=principal.user_id)
+            row = await process_runs.load_run(work.connection, process_run_id)
+            return Answer(200, _run_answer(row, public_url))
+
+        return await answer_once(database, request, principal, act)
+
+    @router.post("/process-runs/{process_run_id}/retry", status_code=202, response_model=ProcessRunStarted)
+    async def retry(
+        request: Request,
+        process_run_id: Annotated[Id, Path()],
+        body: EventsOfRun,
+        principal: Annotated[Principal, require("documents:write")],
+    ) -> Response:
+        """Try a run's errors once more, all or these events, as a new run on the same terms."""
+
+        async def act(work: UnitOfWork) -> Answer:
+            run = await process_runs.lock_run(work.connection, process_run_id)
+            if run is None:
+                raise not_found()
+            if run.billing_run_id is not None:
+                raise Problem(409, "action_not_available", "A billing run tries again by itself: process it")
+            new_run_id = new_id()
+            again = run_of_errors(
+                run,
+                new_run_id,
+                starter={"user_id": principal.user_id, "email": principal.email},
+                cause=Cause.begun_here(new_run_id),
+            )
+            await start_run(work, again)
+            if not await process_run_events.freeze_errors(
+                work.connection, new_run_id, process_run_id, body.billing_event_ids
+            ):
+                raise Problem(409, "action_not_available", "None of these events is an error of the run")
+            return Answer(202, {**process_run_body(again), "links": _links(public_url, new_run_id)})
+
+        return await answer_once(database, request, principal, act)
 
 
 def _run_answer(row: Any, public_url: str) -> dict[str, Any]:

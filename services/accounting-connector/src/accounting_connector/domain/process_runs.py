@@ -17,6 +17,9 @@ FIRST_REASONS_MAX: Final = 20
 
 SYNC_ITEM_LIMIT: Final = 200
 
+RETRY_SECONDS_FIRST: Final = 60.0
+RETRY_SECONDS_MAX: Final = 3_600.0
+
 
 class ProcessRunKind(StrEnum):
     """The ways in."""
@@ -38,7 +41,9 @@ class ProcessRunStatus(StrEnum):
 
 
 class LogResult(StrEnum):
-    """The result of a process log entry; `warning`: passed, with what to look at; `pending`: not worked yet."""
+    """The result of a process log entry; `warning`: passed, with what to look at; `pending`: not worked yet, or
+    failed by our own fault (with the reason), which is never final: it is tried again.
+    """
 
     OK = "ok"
     WARNING = "warning"
@@ -78,7 +83,8 @@ class LeftOutTotal:
 class Tally:
     """What a run has come to so far; invoices and credit notes count documents, the rest events.
 
-    `warnings`: events that were passed, with what to look at. `left_out` by currency.
+    `warnings`: events that were passed, with what to look at. `left_out` by currency. `pending`: events that failed by
+    our own fault, and are tried again.
     """
 
     invoices: int = 0
@@ -86,14 +92,20 @@ class Tally:
     not_passed: int = 0
     already_done: int = 0
     warnings: int = 0
+    pending: int = 0
     left_out: Mapping[str, LeftOutTotal] = field(default_factory=dict)
     totals: Mapping[str, CurrencyTotal] = field(default_factory=dict)
     first_reasons: tuple[LogEntry, ...] = ()
 
 
-def pending_entry(billing_event_id: str) -> LogEntry:
-    """The entry of an event that is still to be worked."""
-    return LogEntry(billing_event_id, LogResult.PENDING)
+def pending_entry(billing_event_id: str, reasons: Sequence[Reason] = ()) -> LogEntry:
+    """The entry of an event that is still to be worked, or that has failed by our own fault, with the reasons."""
+    return LogEntry(billing_event_id, LogResult.PENDING, reasons=tuple(reasons))
+
+
+def retry_seconds(failures: int) -> float:
+    """How long what has failed so many times by our own fault waits for the next try: 1 min, twice as long, … 1 h."""
+    return float(min(RETRY_SECONDS_FIRST * 2 ** min(failures - 1, 10), RETRY_SECONDS_MAX))
 
 
 def document_entries(document: Document) -> tuple[LogEntry, ...]:
@@ -160,6 +172,7 @@ def add_to_tally(tally: Tally, documents: Iterable[Document], entries: Iterable[
         credit_notes=counts[DocumentKind.SALES_CREDIT_NOTE],
         not_passed=tally.not_passed + len(not_passed),
         already_done=tally.already_done + sum(entry.already_done for entry in entries),
+        pending=tally.pending,
         warnings=tally.warnings + sum(entry.result is LogResult.WARNING for entry in entries),
         left_out=_added_left_out(tally.left_out, left_out),
         totals=_added_totals(tally.totals, amounts),
@@ -168,12 +181,16 @@ def add_to_tally(tally: Tally, documents: Iterable[Document], entries: Iterable[
 
 
 def process_run_status(tally: Tally, *, pending: int, failed: bool = False) -> ProcessRunStatus:
-    """The status of a run with this many events still pending; `failed`: it was given up before its end."""
+    """The status of a run with this many events still to be worked; `failed`: it was given up before its end.
+
+    What has failed by our own fault counts as errors until it has succeeded.
+    """
     if failed:
         return ProcessRunStatus.FAILED
     if pending:
         return ProcessRunStatus.IN_PROGRESS
-    return ProcessRunStatus.COMPLETED_WITH_ERRORS if tally.not_passed else ProcessRunStatus.COMPLETED
+    has_errors = tally.not_passed or tally.pending
+    return ProcessRunStatus.COMPLETED_WITH_ERRORS if has_errors else ProcessRunStatus.COMPLETED
 
 
 def is_passed_at_once(item_counts: Sequence[int], sync_item_limit: int = SYNC_ITEM_LIMIT) -> bool:

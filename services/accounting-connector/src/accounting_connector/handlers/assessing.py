@@ -30,7 +30,8 @@ log = structlog.get_logger(__name__)
 class Assessed:
     """An event with what was found.
 
-    `assessment` is None, with the reason, for an event that could not even be read. `waits`: it names an account or a
+    `assessment` is None, with the reason, for an event that could not even be read: a fault of ours, so that it is
+    tried again. `waits`: it names an account or a
     company that is not known (yet). `wants_auto_pass`: it is to be passed by itself.
     """
 
@@ -45,6 +46,11 @@ class Assessed:
     def is_eligible(self) -> bool:
         """Whether no criterion of eligibility fails (domain.md section 4)."""
         return self.assessment is not None and self.assessment.is_eligible
+
+    @property
+    def is_to_be_passed(self) -> bool:
+        """Whether it is eligible, or might be but for a fault of ours."""
+        return self.assessment is None or self.assessment.is_eligible
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,8 @@ async def ineligible_events(
 ) -> tuple[dict[str, tuple[Reason, ...]], bool]:
     """Those of these events that are not eligible, with every failing criterion, by id; lines are not looked at.
 
-    And whether one of the events names an account or a company that is not known (yet).
+    One that cannot be assessed by a fault of ours is not among them: nothing speaks against it, and whoever makes its
+    document tries again. And whether one of the events names an account or a company that is not known (yet).
     """
     around = await _surroundings(connection, events, NOTHING_TRIED)
     found: dict[str, tuple[Reason, ...]] = {}
@@ -94,7 +101,7 @@ async def ineligible_events(
             reasons = check_eligibility(_candidate(stored, around), terms).reasons
         except Exception:
             log.exception("billing event could not be assessed", billing_event_id=stored.billing_event_id)
-            reasons = (INTERNAL_ERROR,)
+            continue
         if reasons:
             found[stored.billing_event_id] = reasons
     return found, any(_waits(stored, around) for stored in events)
@@ -145,7 +152,8 @@ def _assess(
         wanted = wants_auto_pass(candidate.event, flag_field)
     except Exception:
         log.exception("billing event could not be assessed", billing_event_id=stored.billing_event_id)
-        return Assessed(stored, None, (INTERNAL_ERROR,), waits, False, recipients)
+        wanted = stored.body.get("auto_pass_to_accounting") is True
+        return Assessed(stored, None, (INTERNAL_ERROR,), waits, wanted, recipients)
     return Assessed(stored, assessment, assessment.reasons, waits, wanted, recipients)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import structlog
 
 from accounting_connector.domain.process_runs import (
+    LogResult,
     ProcessRunKind,
     add_to_tally,
     is_passed_at_once,
@@ -15,6 +16,7 @@ from accounting_connector.domain.process_runs import (
 from accounting_connector.handlers.assessing import Assessed, assess_events, in_order_of_correction
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.passing import Passed, pass_events
+from accounting_connector.handlers.pending import now, tell_of_pending
 from accounting_connector.handlers.process_runs import publish_run, start_run
 from accounting_connector.store import auto_pass_due, billing_events, process_run_events, process_runs
 from accounting_connector.store.auto_pass_due import DueEvent
@@ -66,11 +68,11 @@ async def take_triggers(work: UnitOfWork, deployment: Deployment, triggers: Mapp
         trigger = triggers[event_id]
         if not _is_wanted(event):
             continue
-        if event.waits or (event.is_eligible and not trigger.is_release):
+        if event.waits or (event.is_to_be_passed and not trigger.is_release):
             due.append(DueEvent(event_id, trigger.act, trigger.starter, trigger.cause))
-        elif event.is_eligible and trigger.job_id is not None:
+        elif event.is_to_be_passed and trigger.job_id is not None:
             by_job.setdefault(trigger.job_id, []).append(event_id)
-        elif event.is_eligible:
+        elif event.is_to_be_passed:
             at_once.append(event)
     for job_id, event_ids in by_job.items():
         await _collect(work, job_id, event_ids, triggers[event_ids[0]])
@@ -108,7 +110,9 @@ async def work_due(work: UnitOfWork, deployment: Deployment, picked: Picked | No
         await auto_pass_due.put_back(
             work.connection, waiting, look_seconds=LOOK_SECONDS, look_again_seconds=LOOK_AGAIN_SECONDS
         )
-        eligible += [(due[event.stored.billing_event_id], event) for event in assessed if event.is_eligible]
+        eligible += [
+            (due[event.stored.billing_event_id], event) for event in assessed if event.is_to_be_passed
+        ]
     if eligible:
         await _pass_act(work, deployment, act, eligible)
     return True
@@ -180,11 +184,8 @@ async def _pass_singly(
     ]
     passed_here: set[str] = set()
     try:
-        async with work.connection.transaction():
-            # Messages of its own, for those of a pass that is undone must not be sent.
-            attempt = UnitOfWork(work.connection)
-            await _pass_now(attempt, deployment, small, runs)
-            await attempt.flush()
+        async with work.part():
+            await _pass_now(work, deployment, small, runs)
         passed_here = {event.stored.billing_event_id for event in small}
     except Exception as error:
         if is_transient(error):
@@ -214,12 +215,15 @@ async def _pass_now(
         for run, (event,) in orders:
             passed = results[run.process_run_id]
             tally = add_to_tally(run.tally, passed.documents, passed.entries)
+            failing = sum(entry.result is LogResult.PENDING for entry in passed.entries)
+            tally = replace(tally, pending=failing)
             ended.append(
                 replace(
                     run,
                     tally=tally,
                     status=process_run_status(tally, pending=0),
                     at_once=True,
+                    failing_since=now() if failing else None,
                     additional_recipients=event.additional_recipients,
                 )
             )
@@ -229,4 +233,5 @@ async def _pass_now(
         [(run.process_run_id, entry) for run in ended for entry in results[run.process_run_id].entries],
     )
     for run in ended:
+        tell_of_pending(work, runs[run.selection["billing_event_ids"][0]], run)
         publish_run(work, "completed", run)

@@ -15,7 +15,8 @@ from accounting_connector.domain.claims import (
 from accounting_connector.domain.reasons import Reason
 from accounting_connector.handlers.assessing import ineligible_events
 from accounting_connector.handlers.deployment import Deployment
-from accounting_connector.store import billing_events, holdings
+from accounting_connector.handlers.pending import give_up
+from accounting_connector.store import billing_events, holdings, process_runs
 from accounting_connector.store.billing_events import StoredEvent
 from accounting_connector.store.reason_bodies import reason_bodies
 from shared.contracts.commands import ClaimBillingEvents, UnclaimBillingEvents
@@ -82,7 +83,11 @@ async def unclaim(
     cause: Cause,
     waited_seconds: float,
 ) -> bool:
-    """Let the run's events go: free again, or closed for good; False if the command is to wait. Locks the events."""
+    """Let the run's events go: free again, or closed for good; False if the command is to wait.
+
+    What is pending of them in the run's process runs is given up. Locks those, then the events.
+    """
+    failing = await process_runs.lock_failing_runs_of(work.connection, command.billing_run_id)
     events = await billing_events.lock_events(work.connection, command.billing_event_ids)
     if waits_for_events(command.billing_event_ids, events, deployment, waited_seconds):
         return False
@@ -107,6 +112,8 @@ async def unclaim(
         if outcome is Unclaim.CLOSED:
             closed.append(event_id)
     await end_claims(work, let_go, closed)
+    for run in failing:
+        await give_up(work, run, let_go, by=f"billing run {command.billing_run_id}")
     publish_unclaimed(
         work,
         command.billing_run_id,

@@ -14,6 +14,7 @@ from accounting_connector.domain.process_runs import (
     already_done_entry,
     document_entries,
     not_passed_entry,
+    pending_entry,
 )
 from accounting_connector.handlers.assessing import INTERNAL_ERROR, Assessed
 from accounting_connector.handlers.deployment import Deployment
@@ -99,6 +100,8 @@ def _plan(
         live = event.stored.live_document
         if live is not None:
             passed.entries.append(already_done_entry(event.stored.billing_event_id, live.document_id))
+        elif event.assessment is None:
+            passed.entries.append(pending_entry(event.stored.billing_event_id, event.reasons))
         elif event.reasons:
             passed.entries.append(not_passed_entry(event.stored.billing_event_id, event.reasons))
         else:
@@ -119,7 +122,7 @@ def _plan(
 def _draft(
     run: ProcessRun, group: tuple[Assessed, ...], deployment: Deployment, passed: Passed
 ) -> _Draft | None:
-    """The draft of one document; None, with entries, if it is below the run's threshold or cannot be made."""
+    """The draft of one document; None, with entries, if it is below the run's threshold or cannot be made now."""
     assessments = [event.assessment for event in group if event.assessment is not None]
     try:
         document = draft_document(
@@ -133,7 +136,8 @@ def _draft(
     except Exception:
         event_ids = [event.stored.billing_event_id for event in group]
         log.exception("document could not be made", billing_event_ids=event_ids[:20])
-        reason = INTERNAL_ERROR
+        passed.entries.extend(pending_entry(event_id, (INTERNAL_ERROR,)) for event_id in event_ids)
+        return None
     if reason is not None:
         passed.entries.extend(not_passed_entry(event.stored.billing_event_id, (reason,)) for event in group)
         return None

@@ -10,11 +10,12 @@ from accounting_connector.domain.billing_events import Stage
 from accounting_connector.domain.grouping import Grouping
 from accounting_connector.domain.process_runs import (
     LogEntry,
+    LogResult,
     ProcessRunKind,
-    ProcessRunStatus,
     add_to_tally,
     is_passed_at_once,
     not_passed_entry,
+    pending_entry,
     process_run_status,
 )
 from accounting_connector.domain.reasons import Reason
@@ -27,6 +28,12 @@ from accounting_connector.handlers.assessing import (
 )
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.passing import Passed, pass_events, publish_not_passed, terms_of
+from accounting_connector.handlers.pending import (
+    counted,
+    note_failed,
+    save_tried,
+    tell_of_pending,
+)
 from accounting_connector.handlers.process_runs import add_what_has_settled, publish_run
 from accounting_connector.store import billing_events, process_run_events, process_runs
 from accounting_connector.store.billing_events import StoredEvent
@@ -58,7 +65,7 @@ class BrokenRunError(Exception):
 async def work_run(work: UnitOfWork, deployment: Deployment, *, one_by_one: bool = False) -> bool:
     """Work one chunk of the open run that was worked on longest ago; False if none has anything to do.
 
-    `one_by_one`: each event in a savepoint of its own, so that one which breaks the chunk is an error by itself; events
+    `one_by_one`: each event in a savepoint of its own, so that one which breaks the chunk is pending by itself; events
     then share no documents. Raises BrokenRunError if that does not help either. Locks the run, then its events.
     """
     taken = await process_runs.take_run(work.connection, settle_seconds=deployment.settle_seconds)
@@ -76,22 +83,31 @@ async def work_run(work: UnitOfWork, deployment: Deployment, *, one_by_one: bool
     return True
 
 
-async def give_up_run(work: UnitOfWork, process_run_id: str) -> None:
-    """End a run as failed, with what it has come to: it must not keep the others waiting. Locks the run."""
-    run = await process_runs.lock_run(work.connection, process_run_id)
-    if run is None or run.status is not ProcessRunStatus.IN_PROGRESS:
-        return
-    failed = replace(run, status=process_run_status(run.tally, pending=0, failed=True))
-    await process_runs.save_run(work.connection, failed)
-    publish_run(work, "completed", failed)
+async def try_again(work: UnitOfWork, deployment: Deployment, *, one_by_one: bool = False) -> bool:
+    """Try a chunk of a run's events again that have failed by our own fault; False if none is due.
+
+    Under the same run and log entries. `one_by_one`, the errors and the locks are those of `work_run`.
+    """
+    run = await process_runs.take_failing_run(work.connection)
+    if run is None:
+        return False
+    try:
+        chunk, more_follow = await _next_chunk(work, run, failing=True)
+        after, _ = await _work_parts(work, deployment, run, chunk, more_follow, one_by_one=one_by_one)
+        await save_tried(work, run, await counted(work, after))
+    except Exception as error:
+        if one_by_one and not is_transient(error):
+            raise BrokenRunError(run.process_run_id) from error
+        raise
+    return True
 
 
 async def _work_next(work: UnitOfWork, deployment: Deployment, run: ProcessRun, *, one_by_one: bool) -> None:
     chunk, more_follow = await _next_chunk(work, run)
-    entries: list[LogEntry] = []
-    for part in [[event] for event in chunk] if one_by_one else [chunk] if chunk else []:
-        run, decided = await _work_guarded(work, deployment, run, part, more_follow, guarded=one_by_one)
-        entries += decided
+    before = run
+    run, entries = await _work_parts(work, deployment, run, chunk, more_follow, one_by_one=one_by_one)
+    run = await counted(work, run)
+    tell_of_pending(work, before, run)
     pending = await process_run_events.has_pending(work.connection, run.process_run_id)
     # A run that collects a job's events is handed out with nothing to do only when no event of the job is missing.
     if not pending and not (run.collects_job and chunk):
@@ -102,11 +118,29 @@ async def _work_next(work: UnitOfWork, deployment: Deployment, run: ProcessRun, 
     await process_runs.save_run(work.connection, run)
 
 
-async def _next_chunk(work: UnitOfWork, run: ProcessRun) -> tuple[list[DueEvent], bool]:
+async def _work_parts(
+    work: UnitOfWork,
+    deployment: Deployment,
+    run: ProcessRun,
+    chunk: Sequence[DueEvent],
+    more_follow: bool,
+    *,
+    one_by_one: bool,
+) -> tuple[ProcessRun, list[LogEntry]]:
+    entries: list[LogEntry] = []
+    for part in [[event] for event in chunk] if one_by_one else [chunk] if chunk else []:
+        run, decided = await _work_guarded(work, deployment, run, part, more_follow, guarded=one_by_one)
+        entries += decided
+    return run, entries
+
+
+async def _next_chunk(
+    work: UnitOfWork, run: ProcessRun, *, failing: bool = False
+) -> tuple[list[DueEvent], bool]:
     """The next events to work, and whether events follow that could share a document with them."""
     by_account = run.grouping is Grouping.ACCOUNT
     limit = CHUNK_EVENTS_MAX_BY_ACCOUNT if by_account else CHUNK_EVENTS_MAX
-    due = await process_run_events.due_events(work.connection, run.process_run_id, limit + 1)
+    due = await process_run_events.due_events(work.connection, run.process_run_id, limit + 1, failing=failing)
     items, chunk = 0, list[DueEvent]()
     for event in due[:limit]:
         items += event.item_count
@@ -133,20 +167,15 @@ async def _work_guarded(
     if not guarded:
         return await _work_chunk(work, deployment, run, chunk, more_follow=more_follow)
     try:
-        async with work.connection.transaction():
-            # Messages of its own, for those of an event that is undone must not be sent.
-            attempt = UnitOfWork(work.connection)
-            done = await _work_chunk(attempt, deployment, run, chunk, more_follow=more_follow)
-            await attempt.flush()
-            return done
+        async with work.part():
+            return await _work_chunk(work, deployment, run, chunk, more_follow=more_follow)
     except Exception as error:
         if is_transient(error):
             raise
         log.exception("billing event could not be passed", process_run_id=run.process_run_id)
-    entries = [not_passed_entry(event.billing_event_id, (INTERNAL_ERROR,)) for event in chunk]
-    publish_not_passed(work, run, entries)
-    await process_run_events.decide(work.connection, run.process_run_id, entries)
-    return replace(run, tally=add_to_tally(run.tally, (), entries)), entries
+    entries = [pending_entry(event.billing_event_id, (INTERNAL_ERROR,)) for event in chunk]
+    await note_failed(work, run, entries, _failures(chunk))
+    return run, entries
 
 
 async def _work_chunk(
@@ -186,7 +215,9 @@ async def _work_chunk(
         done.documents += passed.documents
         done.entries += passed.entries
         run = replace(run, additional_recipients=_recipients(run, decidable))
-    await process_run_events.decide(connection, run.process_run_id, done.entries)
+    decided = [entry for entry in done.entries if entry.result is not LogResult.PENDING]
+    await process_run_events.decide(connection, run.process_run_id, decided)
+    await note_failed(work, run, done.entries, _failures(chunk))
     if put_off:
         await process_run_events.defer(connection, run.process_run_id, put_off, LOOK_AGAIN_SECONDS)
     if run.kind is ProcessRunKind.RELEASE_AND_INVOICE:
@@ -211,6 +242,10 @@ async def _ended(work: UnitOfWork, deployment: Deployment, run: ProcessRun) -> P
         items = await process_run_events.item_counts(work.connection, run.process_run_id, 2)
         at_once = is_passed_at_once(items, deployment.sync_item_limit)
     return replace(run, status=process_run_status(run.tally, pending=0), at_once=at_once)
+
+
+def _failures(chunk: Sequence[DueEvent]) -> dict[str, int]:
+    return {event.billing_event_id: event.failures for event in chunk}
 
 
 def _recipients(run: ProcessRun, events: Sequence[Assessed]) -> tuple[str, ...]:

@@ -28,21 +28,21 @@ insert into process_runs (
   process_run_id, kind, name, status, selection, validates, billing_run_id, grouping, invoice_date, collection_date,
   threshold_amount, threshold_currency, job_id, collects_job, at_once, starter, correlation_id, causation_id,
   traceparent, invoices, credit_notes, not_passed, already_done, totals, first_reasons, additional_recipients,
-  unknown_wait_seconds, warnings, left_out, ended_at)
+  unknown_wait_seconds, warnings, left_out, failing, failing_since, ended_at)
 select process_run_id, kind, name, status, selection, validates, billing_run_id, grouping, invoice_date,
   collection_date, threshold_amount, threshold_currency, job_id, collects_job, at_once, starter, correlation_id,
   causation_id, traceparent, invoices, credit_notes, not_passed, already_done, totals, first_reasons,
   array(select jsonb_array_elements_text(additional_recipients)), unknown_wait_seconds, warnings,
-  left_out, case when status <> 'in_progress' then now() end
+  left_out, failing, failing_since, case when status <> 'in_progress' then now() end
 from unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::bool[], $7::text[], $8::text[], $9::date[],
   $10::date[], $11::numeric[], $12::text[], $13::text[], $14::bool[], $15::bool[], $16::jsonb[], $17::text[],
   $18::text[], $19::text[], $20::int[], $21::int[], $22::int[], $23::int[], $24::jsonb[], $25::jsonb[], $26::jsonb[],
-  $27::float8[], $28::int[], $29::jsonb[]) as run (
+  $27::float8[], $28::int[], $29::jsonb[], $30::int[], $31::timestamptz[]) as run (
   process_run_id, kind, name, status, selection, validates, billing_run_id, grouping, invoice_date, collection_date,
   threshold_amount, threshold_currency, job_id, collects_job, at_once, starter, correlation_id, causation_id,
   traceparent, invoices, credit_notes, not_passed, already_done, totals, first_reasons, additional_recipients,
-  unknown_wait_seconds, warnings, left_out)
+  unknown_wait_seconds, warnings, left_out, failing, failing_since)
 order by process_run_id
 on conflict do nothing
 returning process_run_id
@@ -63,16 +63,17 @@ order by created_at desc, process_run_id desc limit $6
 # A run that collects a job's events is over only when the job is: its last event came in the transaction that says so.
 _TAKE: Final = """
 select run.* from process_runs as run
-where run.status = 'in_progress' and (
+where run.status = 'in_progress' and (run.due_at is null or run.due_at <= now()) and (
   run.kind <> 'on_demand' or run.worked_at > run.created_at or jsonb_exists(run.selection, 'billing_event_ids')
   or run.created_at <= now() - make_interval(secs => $1)
 ) and (
   exists (
     select from process_run_events as entry
-    where entry.process_run_id = run.process_run_id and entry.result = 'pending' and entry.due_at <= now())
+    where entry.process_run_id = run.process_run_id and entry.result = 'pending' and entry.failures = 0
+      and entry.due_at <= now())
   or not exists (
     select from process_run_events as entry
-    where entry.process_run_id = run.process_run_id and entry.result = 'pending')
+    where entry.process_run_id = run.process_run_id and entry.result = 'pending' and entry.failures = 0)
   and (not run.collects_job or exists (
     select from release_jobs as job where job.job_id = run.job_id and job.is_counted)))
 order by run.worked_at, run.process_run_id limit 1
@@ -82,17 +83,36 @@ _EXTEND: Final = """
 update process_runs set status = 'in_progress', ended_at = null, extended = extended + 1
 where process_run_id = $1 and status <> 'in_progress'
 """
+_TAKE_FAILING: Final = """
+select run.* from process_runs as run
+where run.failing > 0 and (run.due_at is null or run.due_at <= now()) and exists (
+  select from process_run_events as entry
+  where entry.process_run_id = run.process_run_id and entry.result = 'pending' and entry.failures > 0
+    and entry.due_at <= now())
+order by run.worked_at, run.process_run_id limit 1
+for update of run skip locked
+"""
+_LOCK_FAILING_OF: Final = """
+select * from process_runs where billing_run_id = $1 and failing > 0 order by process_run_id for update
+"""
+_PUT_OFF: Final = """
+update process_runs set failures = failures + 1, failing_since = coalesce(failing_since, now()),
+  due_at = now() + make_interval(secs => $2), worked_at = clock_timestamp()
+where process_run_id = $1
+"""
+_COUNT_FAILING: Final = "select count(*) from process_runs where failing > 0 or failures > 0"
 _LOCK: Final = "select * from process_runs where process_run_id = $1 for update"
 _SAVE: Final = """
 update process_runs set status = $2, invoices = $3, credit_notes = $4, not_passed = $5, already_done = $6, totals = $7,
   first_reasons = $8, additional_recipients = $9, at_once = $10, warnings = $11, left_out = $12,
-  worked_at = clock_timestamp(), ended_at = case when $2 <> 'in_progress' then now() end
+  failing = $13, failing_since = $14, failures = 0, due_at = null, worked_at = clock_timestamp(),
+  ended_at = case when $2 <> 'in_progress' then coalesce(ended_at, now()) end
 where process_run_id = $1
 """
 _PRUNE_ENTRIES: Final = """
 delete from process_run_events where place in (
   select entry.place from process_runs as run join process_run_events as entry using (process_run_id)
-  where run.ended_at < now() - make_interval(days => $1) limit $2)
+  where run.ended_at < now() - make_interval(days => $1) and run.failing = 0 limit $2)
 """
 _PRUNE: Final = """
 delete from process_runs where process_run_id in (
@@ -131,6 +151,10 @@ class ProcessRun:
     status: ProcessRunStatus = ProcessRunStatus.IN_PROGRESS
     tally: Tally = field(default_factory=Tally)
     additional_recipients: tuple[str, ...] = ()
+    failing_since: datetime.datetime | None = None
+    """Since when events of it, or the run itself, fail by our own fault; None: nothing does."""
+    failures: int = 0
+    """How often the run itself could not be worked, since it last was."""
     created_at: datetime.datetime | None = None
     """When it was stored; None before that."""
 
@@ -178,6 +202,30 @@ async def extend_run(connection: Connection, process_run_id: str) -> None:
     await connection.execute(_EXTEND, process_run_id)
 
 
+async def take_failing_run(connection: Connection) -> ProcessRun | None:
+    """Lock the run that was worked on longest ago of those with events to be tried again now; None if there is none.
+
+    Skips runs that another worker holds. It is the first lock that its transaction takes.
+    """
+    row = await connection.fetchrow(_TAKE_FAILING)
+    return None if row is None else run_of(row)
+
+
+async def lock_failing_runs_of(connection: Connection, billing_run_id: str) -> list[ProcessRun]:
+    """Lock the billing run's process runs with events that are tried again."""
+    return [run_of(row) for row in await connection.fetch(_LOCK_FAILING_OF, billing_run_id)]
+
+
+async def put_off(connection: Connection, process_run_id: str, seconds: float) -> None:
+    """Note that a locked run could not be worked, and after how many seconds it is to be again."""
+    await connection.execute(_PUT_OFF, process_run_id, seconds)
+
+
+async def count_failing(connection: Reader) -> int:
+    """How many runs fail by our own fault, or have events that do."""
+    return int(await connection.fetchval(_COUNT_FAILING))
+
+
 async def lock_run(connection: Connection, process_run_id: str) -> ProcessRun | None:
     """Lock a run; None if it is not known."""
     row = await connection.fetchrow(_LOCK, process_run_id)
@@ -201,6 +249,8 @@ async def save_run(connection: Connection, run: ProcessRun) -> None:
         run.at_once,
         tally.warnings,
         _left_out_body(tally),
+        tally.pending,
+        run.failing_since,
     )
 
 
@@ -240,6 +290,8 @@ def run_of(row: Mapping[str, Any]) -> ProcessRun:
         status=ProcessRunStatus(row["status"]),
         tally=_tally_of(row),
         additional_recipients=tuple(row["additional_recipients"]),
+        failing_since=row["failing_since"],
+        failures=row["failures"],
         created_at=row["created_at"],
     )
 
@@ -276,6 +328,8 @@ def _row_of(run: ProcessRun) -> tuple[Any, ...]:
         run.unknown_wait_seconds,
         tally.warnings,
         _left_out_body(tally),
+        tally.pending,
+        run.failing_since,
     )
 
 
@@ -309,6 +363,7 @@ def _tally_of(row: Mapping[str, Any]) -> Tally:
         not_passed=row["not_passed"],
         already_done=row["already_done"],
         warnings=row["warnings"],
+        pending=row["failing"],
         left_out={
             currency: LeftOutTotal(items, Decimal(amount))
             for currency, (items, amount) in row["left_out"].items()

@@ -66,6 +66,8 @@ async def freeze_selection(
     means all that it has claimed and that has no live document. Where the run groups by account, the events of one
     account, company and currency stand together.
     """
+    if "retry_of" in selection:
+        return  # what another run could not pass, which was frozen with the run
     if "billing_event_ids" in selection:
         ids = selection["billing_event_ids"]
         await process_run_events.freeze_ids(connection, process_run_id, ids, grouping)

@@ -1,16 +1,18 @@
 """Commands for what is not known yet, until it is, or until their deadline (contract.md section 1)."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from accounting_connector.store.connection import Connection
+from accounting_connector.store.connection import Connection, Reader
 from shared.database.unit_of_work import Cause
 from shared.set_aside import LEFT_OUT
 
 _ADD: Final = """
-insert into waiting_commands (message_id, type, body, correlation_id, causation_id, traceparent, since, due_at)
-values ($1, $2, $3, $4, $5, $6, now() - make_interval(secs => $7), now() + make_interval(secs => $8))
+insert into waiting_commands (message_id, type, body, correlation_id, causation_id, traceparent, since, due_at,
+  failures, failing_since)
+values ($1, $2, $3, $4, $5, $6, now() - make_interval(secs => $7), now() + make_interval(secs => $8), $9, $10)
 """
 QUEUE: Final = "command"
 _TAKE: Final = f"""
@@ -22,6 +24,10 @@ delete from waiting_commands where message_id = (
   for update skip locked)
 returning *, extract(epoch from now() - since)::float8 as waited_seconds
 """  # noqa: S608 - the parts are constants
+
+
+_COUNT_FAILING: Final = "select count(*) from waiting_commands where failures > 0"
+_COUNT_FAILING_WITHDRAWALS: Final = f"{_COUNT_FAILING} and type = 'accounting.billing-events.withdraw.v1'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,9 @@ class WaitingCommand:
     body: Mapping[str, Any]
     cause: Cause
     waited_seconds: float
+    failures: int = 0
+    failing_since: datetime.datetime | None = None
+    """How often it has failed by our own fault, and since when; it then waits for that to be mended."""
 
 
 async def add(connection: Connection, command: WaitingCommand, *, look_again_seconds: float) -> None:
@@ -50,6 +59,8 @@ async def add(connection: Connection, command: WaitingCommand, *, look_again_sec
         command.cause.traceparent,
         command.waited_seconds,
         look_again_seconds,
+        command.failures,
+        command.failing_since,
     )
 
 
@@ -67,4 +78,13 @@ async def take(connection: Connection, *, only: str | None = None) -> WaitingCom
         row["body"],
         Cause(row["causation_id"], row["correlation_id"], row["traceparent"]),
         row["waited_seconds"],
+        row["failures"],
+        row["failing_since"],
     )
+
+
+async def count_failing(connection: Reader) -> dict[str, int]:
+    """How many commands fail by our own fault, by kind of pending work, 0 where none does."""
+    failing = await connection.fetchval(_COUNT_FAILING)
+    withdrawals = await connection.fetchval(_COUNT_FAILING_WITHDRAWALS)
+    return {"command": failing - withdrawals, "withdrawal": withdrawals}
