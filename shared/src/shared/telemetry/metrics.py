@@ -96,7 +96,7 @@ BOOK_DIFFERENCES: Final = _METER.create_gauge(
     description="Differences that the last look at the books has found, by check.",
 )
 PENDING_WORK: Final = _METER.create_gauge(
-    "sluice_pending_work",
+    "sluice_pending_tasks",
     description="How many things failed by our own fault and are being tried again, by kind.",
 )
 MAILS: Final = _METER.create_counter("sluice_mails", description="Mails, by outcome (sent, failed, retried).")

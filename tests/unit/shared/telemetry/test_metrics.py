@@ -20,6 +20,7 @@ UNITS = {
     "mails",
     "tries",
     "keys",
+    "tasks",
     "differences",
 }
 
@@ -107,6 +108,7 @@ def test_every_metric_says_what_it_is() -> None:
 
 def test_every_name_ends_with_its_unit() -> None:
     metrics.set_lag("psa", 1)
+    metrics.set_pending_work("process_run", 1)
     names = re.findall(r"^# TYPE (sluice_\S+) ", page(), re.MULTILINE)
     assert len(names) >= 1
     for name in names:
