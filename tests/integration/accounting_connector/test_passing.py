@@ -1,5 +1,6 @@
 """From released events to documents: auto-pass, process runs on demand, release and invoice."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import asyncpg
@@ -11,6 +12,7 @@ from integration.accounting_connector.driver import (
     ConnectorDriver,
     account,
     changed,
+    claim,
     codes,
     company,
     event,
@@ -22,6 +24,7 @@ from integration.accounting_connector.driver import (
     start_ids,
     words,
 )
+from shared.database.database import Database
 from shared.ids import derived_id
 
 
@@ -375,6 +378,17 @@ async def test_batches_and_filters_stand_for_what_is_released(connector: Connect
     assert [document["billing_event_ids"] for document in documents] == [["BE-2"], ["BE-3"]]
 
 
+@pytest.mark.parametrize(("stage", "ids"), [("released", [["BE-1"]]), ("awaiting_release", [])])
+async def test_a_filter_takes_the_stage_as_the_list_does(
+    connector: ConnectorDriver, stage: str, ids: list[list[str]]
+) -> None:
+    await connector.release(released(event("BE-1")), registered(event("BE-2", stage="awaiting_release")))
+    await connector.command(start("PR-1", select={"filter": {"stage": stage}}))
+    await connector.settle()
+    documents = await connector.facts("validated")
+    assert [document["billing_event_ids"] for document in documents] == ids
+
+
 async def test_a_selection_as_of_a_moment_leaves_out_what_came_or_changed_in_amount_later(
     connector: ConnectorDriver,
 ) -> None:
@@ -562,6 +576,41 @@ async def test_recipients_of_the_companies_are_told(
     await connector.settle()
     for completed in await connector.facts("process-run.completed"):
         assert completed["additional_recipients"] == ["a@x.example", "b@x.example"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda connector: connector.command(start_ids("PR-1", "BE-1")),
+        lambda connector: connector.release(job_completed("J-1", 1)),
+        lambda connector: connector.command(claim("R-1", "BE-1")),
+    ],
+    ids=["command", "second stage", "claim"],
+)
+@pytest.mark.parametrize(
+    ("known_seconds", "answers"), [(0, []), (61, ["not-passed", "claimed"])], ids=["new", "known for long"]
+)
+async def test_an_account_that_is_late_is_waited_for_as_long_as_an_unknown_event(
+    store: Database,
+    asked: Callable[[ConnectorDriver], Awaitable[None]],
+    known_seconds: int,
+    answers: list[str],
+) -> None:
+    connector = ConnectorDriver(store, lag_seconds=0.0)
+    await connector.reference(company())
+    await connector.release(released(event("BE-1", account_id="A-NEW"), job_id="J-1", and_invoice=True))
+    await connector.database.pool.execute(
+        "update billing_events set registered_at = now() - make_interval(secs => $1)", known_seconds
+    )
+    await asked(connector)
+    await connector.step()
+    told = words(await connector.facts("not-passed", "validated", "claimed"))
+    assert len(told) == bool(answers)
+    assert set(told) <= set(answers)
+    if not answers:
+        await connector.reference(account("A-NEW"))
+        await connector.settle()
+        assert len(await connector.facts("validated", "claimed")) == 1
 
 
 async def test_an_unknown_company_is_named_once_it_has_been_waited_for(connector: ConnectorDriver) -> None:

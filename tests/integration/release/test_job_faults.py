@@ -15,7 +15,6 @@ from release.domain import jobs as domain_jobs
 from release.domain.release import decide_release
 from release.handlers.job_faults import TRANSIENT_FAILURES_MAX
 from release.store.reconciliation import run_check
-from shared.database import unit_of_work
 from shared.database.database import Database
 from support.databases import FreshDatabase
 from support.records import message_record
@@ -169,22 +168,6 @@ async def test_an_event_that_breaks_the_decision_keeps_no_other_chunk(
     await let_the_next_try_come(driver)
     await driver.finish_jobs()
     assert await stages(driver) == ["released"] * 5
-
-
-@pytest.mark.parametrize("on_chunk_failure", ["fail", "isolate"])
-async def test_an_event_too_large_to_be_told_of_is_a_culprit(
-    driver: ReleasingDriver, monkeypatch: pytest.MonkeyPatch, on_chunk_failure: str
-) -> None:
-    """Arrival leaves room for all that is added; what was stored before it did may be too large."""
-    await driver.know(worth("BE-3", *["1.00"] * 30, version=2))
-    monkeypatch.setattr(unit_of_work, "MESSAGE_BYTES_MAX", 10_000)
-    await start(driver, on_chunk_failure=on_chunk_failure)
-    await driver.finish_jobs()
-    codes = {fact["billing_event_id"]: fact["reasons"][0]["code"] for fact in await driver.facts("refused")}
-    held_back = {"BE-4": "batch_failed"} if on_chunk_failure == "fail" else {}
-    assert codes == {"BE-3": "too_large", **held_back}
-    assert (await job_facts(driver))[-1]["released"] == 5 - len(codes)
-    assert (await job_facts(driver))[-1]["pending"] == 0
 
 
 async def test_stopping_ends_what_is_tried_again(driver: ReleasingDriver, fault: Fault) -> None:

@@ -219,6 +219,17 @@ async def test_as_of_leaves_out_what_came_or_changed_in_amount_later(driver: Rel
 
 
 @pytest.mark.parametrize(
+    ("stage", "total"), [("awaiting_release", 1), ("queued", 0), ("released", 0), ("incomplete", 0)]
+)
+async def test_a_filter_takes_the_stage_as_the_list_does(api: Api, stage: str, total: int) -> None:
+    await api.driver.know(project(), worth("BE-1", "1.00"), worth("BE-2", "1.00"))
+    await api.driver.command(start_job("J-1", {"billing_event_ids": ["BE-2"]}))
+    async with api.client() as client:
+        answer = await client.post("/release-jobs", json={"select": {"filter": {"stage": stage}}})
+    assert (answer.status_code, answer.json()["selected"]) == (202, total)
+
+
+@pytest.mark.parametrize(
     ("select", "field"),
     [
         ({"billing_event_ids": ["BE-1"], "exclude_ids": ["BE-2"]}, "select.exclude_ids"),

@@ -134,15 +134,23 @@ async def driver(store: Database, monkeypatch: pytest.MonkeyPatch) -> ReleasingD
     return driver
 
 
-async def test_an_event_that_is_too_large_to_tell_is_a_culprit_of_its_job(driver: ReleasingDriver) -> None:
-    await driver.command(
-        start_job("J-1", {"billing_event_ids": ["BE-2", "BE-1"]}, on_chunk_failure="isolate")
-    )
+@pytest.mark.parametrize(
+    ("on_chunk_failure", "bookings", "stage", "held_back"),
+    [
+        ("isolate", "100.00", "released", {}),
+        ("fail", "200.00", "awaiting_release", {"BE-1": "batch_failed"}),
+    ],
+)
+async def test_an_event_that_is_too_large_to_tell_is_a_culprit_of_its_job(
+    driver: ReleasingDriver, on_chunk_failure: str, bookings: str, stage: str, held_back: dict[str, str]
+) -> None:
+    await driver.know(capped_project(bookings, version=2))
+    select = {"billing_event_ids": ["BE-2", "BE-1"]}
+    await driver.command(start_job("J-1", select, on_chunk_failure=on_chunk_failure))
     await driver.finish_jobs()
-    assert [fact["billing_event"]["billing_event_id"] for fact in await driver.facts("released")] == ["BE-1"]
-    (refused,) = await driver.facts("refused")
-    assert (refused["billing_event_id"], refused["reasons"][0]["code"]) == ("BE-2", "too_large")
-    assert await driver.stage("BE-2") == "awaiting_release"
+    codes = {fact["billing_event_id"]: fact["reasons"][0]["code"] for fact in await driver.facts("refused")}
+    assert codes == {"BE-2": "too_large", **held_back}
+    assert (await driver.stage("BE-1"), await driver.stage("BE-2")) == (stage, "awaiting_release")
 
 
 async def test_an_event_that_is_too_large_to_tell_is_refused_by_command(driver: ReleasingDriver) -> None:

@@ -20,6 +20,7 @@ from shared.contracts.base import (
     RequestIds,
     field_error,
 )
+from shared.contracts.billing_event import Stage
 from shared.contracts.decimals import Amount
 
 IdsT = TypeVar("IdsT", bound=list[str])
@@ -66,6 +67,12 @@ class BillingEventFilter(Closed):
     date_to: Date | None = None
 
 
+class StagedFilter(BillingEventFilter):
+    """The same, of one stage, as lists of billing events take it: `awaiting_release` holds what is `queued`, too."""
+
+    stage: Stage | None = None
+
+
 class SelectOf(OneOf, Generic[IdsT]):
     """Billing events by their ids, by their batches, or by a filter.
 
@@ -94,6 +101,7 @@ class JobSelectOf(SelectOf[IdsT], Generic[IdsT]):
 
     beside: ClassVar[frozenset[str]] = SelectOf.beside | {"result"}
 
+    filter: StagedFilter | None = None
     dry_run_id: Id | None = None
     result: Literal["would_release"] | None = None
 
@@ -115,6 +123,7 @@ class RequestSelect(JobSelectOf[RequestIds]):
 class ProcessRunSelectOf(SelectOf[IdsT], Generic[IdsT]):
     """The same, or every billing event that is eligible for a document."""
 
+    filter: StagedFilter | None = None
     eligible: Literal[True] | None = None
 
 

@@ -88,11 +88,11 @@ async def assess_events(
 
 async def ineligible_events(
     connection: Reader, events: Sequence[StoredEvent], terms: Terms
-) -> tuple[dict[str, tuple[Reason, ...]], bool]:
+) -> tuple[dict[str, tuple[Reason, ...]], list[StoredEvent]]:
     """Those of these events that are not eligible, with every failing criterion, by id; lines are not looked at.
 
     One that cannot be assessed by a fault of ours is not among them: nothing speaks against it, and whoever makes its
-    document tries again. And whether one of the events names an account or a company that is not known (yet).
+    document tries again. And those that name an account or a company that is not known (yet).
     """
     around = await _surroundings(connection, events, NOTHING_TRIED)
     found: dict[str, tuple[Reason, ...]] = {}
@@ -104,7 +104,7 @@ async def ineligible_events(
             continue
         if reasons:
             found[stored.billing_event_id] = reasons
-    return found, any(_waits(stored, around) for stored in events)
+    return found, [stored for stored in events if _waits(stored, around)]
 
 
 def is_left_out(event: Assessed) -> bool:

@@ -59,8 +59,13 @@ async def claim(
     )
     new = [events[each] for each in decision.claimed if events[each].claimed_by_run is None]
     terms = replace(deployment.terms, asked_by_run=command.billing_run_id)
-    ineligible, waits = await ineligible_events(work.connection, new, terms)
-    if waits and waited_seconds < deployment.lag_seconds:
+    ineligible, waiting = await ineligible_events(work.connection, new, terms)
+    if any(
+        deployment.waits_for_parties(
+            event.known_seconds, waited_seconds, wait_seconds=deployment.command_wait_seconds
+        )
+        for event in waiting
+    ):
         return False
     claimed = [each for each in decision.claimed if each not in ineligible]
     await holdings.claim(work.connection, command.billing_run_id, claimed)

@@ -187,11 +187,11 @@ async def _work_chunk(
     done = Passed()
     put_off: list[str] = []
     ready: list[StoredEvent] = []
-    lagging = {event.billing_event_id for event in chunk if event.waited_seconds < deployment.lag_seconds}
+    waited_seconds = {event.billing_event_id: event.waited_seconds for event in chunk}
     for event in chunk:
         known = stored.get(event.billing_event_id)
         if known is not None and (
-            known.stage not in _NOT_YET_RELEASED or event.billing_event_id not in lagging
+            known.stage not in _NOT_YET_RELEASED or event.waited_seconds >= deployment.lag_seconds
         ):
             ready.append(known)
         elif known is not None or event.waited_seconds < run.unknown_wait_seconds:
@@ -203,7 +203,11 @@ async def _work_chunk(
         assessed = await assess_events(connection, events, terms_of(run, deployment))
         decidable: list[Assessed] = []
         for one in assessed:
-            if one.waits and one.stored.billing_event_id in lagging:
+            if one.waits and deployment.waits_for_parties(
+                one.stored.known_seconds,
+                waited_seconds[one.stored.billing_event_id],
+                wait_seconds=run.unknown_wait_seconds,
+            ):
                 put_off.append(one.stored.billing_event_id)
             else:
                 decidable.append(one)

@@ -140,7 +140,7 @@ def _second_stage(job: CountedJob, cause: Cause, deployment: Deployment) -> Proc
         selection={"job_id": job.job_id},
         starter=job.starter,
         cause=cause,
-        unknown_wait_seconds=deployment.lag_seconds,
+        unknown_wait_seconds=deployment.command_wait_seconds,
         job_id=job.job_id,
     )
 

@@ -40,7 +40,7 @@ where told.billing_event_id = known.billing_event_id
 """
 _LOAD: Final = """
 select billing_event_id, account_id, company_id, currency, stage, item_count, left_to_job, starter, closed,
-  withdrawal, body
+  withdrawal, body, coalesce(extract(epoch from now() - registered_at), 'infinity')::float8 as known_seconds
 from billing_events where billing_event_id = any($1::text[])
 """
 _LOCK: Final = f"{_LOAD} order by billing_event_id for no key update"
@@ -99,7 +99,7 @@ class StoredEvent:
 
     `told_stage` is release's word; `stage` is what the connector goes by. `left_to_job`: release and invoice will
     pass it in its second stage. `withdrawal`: what its withdrawal came to; it is barred from documents since.
-    `body` is the `billing_event` of the last fact.
+    `body` is the `billing_event` of the last fact. `known_seconds`: how long the event has been known here.
     """
 
     billing_event_id: str
@@ -113,6 +113,7 @@ class StoredEvent:
     closed: bool
     withdrawal: Mapping[str, Any] | None
     body: Mapping[str, Any]
+    known_seconds: float
     claimed_by_run: str | None
     live_document: LiveDocument | None
 
@@ -221,6 +222,7 @@ async def _load(
             closed=row["closed"],
             withdrawal=row["withdrawal"],
             body=row["body"],
+            known_seconds=row["known_seconds"],
             claimed_by_run=holding["billing_run_id"] if holding is not None else None,
             live_document=live,
         )

@@ -127,7 +127,8 @@ delete from process_runs where process_run_id in (
 class ProcessRun:
     """A process run. `collects_job`: the events of its job come while it runs. `at_once`: told without a mail.
 
-    `unknown_wait_seconds`: how long after its start it waits for events that are not known yet.
+    `unknown_wait_seconds`: how long after its start it waits for events that are not known yet, and for the accounts
+    and companies of those that are known for less than that.
     """
 
     process_run_id: str

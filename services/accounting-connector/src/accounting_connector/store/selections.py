@@ -44,6 +44,7 @@ _CONDITIONS: Final[Mapping[str, str]] = {
     "batch_id": "event.batch_id = {}",
     "date_from": "event.date >= {}::text::date",
     "date_to": "event.date <= {}::text::date",
+    "stage": "({0} = event.stage or {0} = 'awaiting_release' and event.stage = 'queued')",
     "batch_ids": "event.batch_id = any({}::text[])",
     # What is not known was before these moments were kept.
     "as_of": "coalesce(greatest(event.registered_at, event.amount_changed_at) <= {}::text::timestamptz, true)",

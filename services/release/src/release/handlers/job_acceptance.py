@@ -18,7 +18,7 @@ from release.store.connection import Reader
 from release.store.jobs import Job
 from shared.contracts.command_fields import ReleaseJobOf
 from shared.contracts.commands import StartReleaseJob
-from shared.contracts.selections import BillingEventFilter, JobSelectOf, Select
+from shared.contracts.selections import JobSelectOf, Select, StagedFilter
 from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.ids import derived_id
 
@@ -170,7 +170,7 @@ async def select_events(connection: Reader, select: JobSelectOf[Any]) -> list[st
     found = await job_selections.find_awaiting(
         connection,
         batch_ids=select.batch_ids,
-        wanted=select.filter or BillingEventFilter(),
+        wanted=select.filter or StagedFilter(),
         as_of=select.as_of,
     )
     return in_order_found(narrowed(found, select.exclude_ids or ()))

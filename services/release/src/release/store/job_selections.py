@@ -6,7 +6,7 @@ from typing import Final
 
 from release.domain.jobs import Found
 from release.store.connection import Connection, Reader
-from shared.contracts.selections import BillingEventFilter
+from shared.contracts.selections import StagedFilter
 
 _FOUND: Final = """
 select billing_event_id, date from billing_events
@@ -16,6 +16,7 @@ where stage = 'awaiting_release'
   and ($5::text is null or currency = $5)
   and ($6::date is null or date >= $6) and ($7::date is null or date <= $7)
   and ($8::timestamptz is null or greatest(created_at, amount_changed_at) <= $8)
+  and ($9::text is null or $9 = stage)
 """
 _FOUND_RELEASABLE: Final = """
 select billing_event_id from release_job_events where job_id = $1 and result = 'ok' order by place
@@ -50,7 +51,7 @@ async def find_awaiting(
     connection: Reader,
     *,
     batch_ids: Sequence[str] | None,
-    wanted: BillingEventFilter,
+    wanted: StagedFilter,
     as_of: datetime | None,
 ) -> list[Found]:
     """What awaits release in these batches and matches the filter, in no order.
@@ -67,6 +68,7 @@ async def find_awaiting(
         wanted.date_from,
         wanted.date_to,
         as_of,
+        wanted.stage,
     )
     return [Found(row["billing_event_id"], row["date"]) for row in rows]
 
