@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from integration.release.driver import deleted, project, words
+from integration.release.driver import business_record, deleted, project, words
 from integration.release.http import Api
 from integration.release.releasing import (
     SETTINGS,
@@ -249,6 +249,23 @@ async def test_selection_that_says_too_much_or_too_little_is_refused(
         answer = await client.post("/release-jobs", json={"select": select})
     assert answer.status_code == 422
     assert field in {error["field"] for error in answer.json()["errors"]}
+
+
+async def test_the_log_names_what_was_released_with_a_warning(api: Api) -> None:
+    record = business_record("T-BE-1-1", amount="1.00")
+    await api.driver.know(project(), record, worth("BE-1", "2.00"), worth("BE-2", "1.00"))
+    body = {"select": {"billing_event_ids": ["BE-1", "BE-2"]}, "mode": "auto"}
+    async with api.client() as client:
+        job = (await client.post("/release-jobs", json=body)).json()
+        log = [
+            (await client.get(f"/release-jobs/{job['job_id']}/log", params={"result": result})).json()[
+                "items"
+            ]
+            for result in ("warning", "ok", "error")
+        ]
+    assert (job["status"], job["released"]) == ("completed", 2)
+    assert [[each["billing_event_id"] for each in found] for found in log] == [["BE-1"], ["BE-2"], []]
+    assert [reason["code"] for reason in log[0][0]["reasons"]] == ["amount_above_record"]
 
 
 async def test_many_events_are_selected_queued_and_let_go_in_parts(

@@ -132,6 +132,27 @@ async def test_token_names_the_projects_that_may_be_released(api: Api) -> None:
     assert [reason["code"] for reason in failure["reasons"]] == ["not_permitted"]
 
 
+async def test_token_names_the_projects_whose_jobs_may_be_stopped(api: Api) -> None:
+    await known(
+        api, project(), worth("BE-1", "1.00"), project("P-2"), worth("BE-2", "1.00", project_id="P-2")
+    )
+    async with api.client() as client:
+        starts = [
+            client.post("/release-jobs", json={"select": {"billing_event_ids": [each]}})
+            for each in ("BE-1", "BE-2")
+        ]
+        others, allowed = [(await start).json()["job_id"] for start in starts]
+    async with api.client(projects=["P-2"], sub="u2") as client:
+        answers = [await client.post(f"/release-jobs/{job_id}/stop") for job_id in (others, allowed)]
+        select = {"billing_event_ids": ["BE-1", "BE-2"]}
+        own = (await client.post("/release-jobs", json={"select": select})).json()["job_id"]
+        answers.append(await client.post(f"/release-jobs/{own}/stop"))
+    assert [answer.status_code for answer in answers] == [409, 202, 202]
+    assert answers[0].json()["code"] == "not_permitted"
+    await api.driver.finish_jobs()
+    assert await api.driver.stage("BE-1") == "released"
+
+
 @pytest.mark.parametrize(
     ("method", "act", "body"),
     [

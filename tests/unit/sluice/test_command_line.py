@@ -151,6 +151,25 @@ def test_a_job_is_narrowed_started_from_a_dry_run_and_stopped(stand: Stand) -> N
     assert bodies[1]["select"] == {"dry_run_id": "J-9", "result": "would_release"}
 
 
+def test_a_job_that_waits_says_for_what(stand: Stand) -> None:
+    waits_for = [{"billing_event_id": "BE-7", "for": "project P-9"}]
+    job = {"job_id": "J-1", "status": "running", "released": 2, "failed": 0, "pending": 1}
+    stand.answers["/release-jobs/J-1"] = (200, job | {"waits_for": waits_for})
+    code, output, _ = sluice("job", "show", "J-1")
+    assert (code, "BE-7" in output, "project P-9" in output) == (0, True, True)
+
+
+def test_a_runs_scope_is_narrowed(stand: Stand) -> None:
+    stand.answers["/billing-runs"] = (201, {"run_id": "R-1", "status": "new"})
+    narrowed = ("--project", "P-1", "--exclude", "BE-2", "--as-of", "2026-12-01T10:00:00Z")
+    assert sluice("run", "create", *narrowed, "--json")[0] == 0
+    assert stand.asked[0][2]["scope"] == {
+        "filter": {"project_id": "P-1"},
+        "exclude_ids": ["BE-2"],
+        "as_of": "2026-12-01T10:00:00Z",
+    }
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[]", b"\xff", b'{"a":' * 3000, b'{"threshold": 1e400}', b'{"threshold": NaN}'],

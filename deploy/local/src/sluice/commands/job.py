@@ -226,5 +226,7 @@ def _answer(job: dict[str, Any], *, as_json: bool) -> None:
     counts = [f"{job.get(word, 0)} {word}" for word in ("released", "failed")]
     counts += [f"{job[word]} {word}" for word in ("stopped", "pending") if job.get(word)]
     say(f"job {job['job_id']}: {job['status']}, {', '.join(counts)}")
+    if job.get("waits_for"):
+        answer_table(["billing_event_id", "for"], job["waits_for"])
     if job.get("failures"):
         answer_table(["billing_event_id", "reasons"], job["failures"])

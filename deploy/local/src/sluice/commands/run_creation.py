@@ -51,6 +51,17 @@ LastTransactionDateOption = Annotated[
         "--last-transaction-date", formats=["%Y-%m-%d"], help="With --cycle: the first day left out."
     ),
 ]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", help="Not this event of a batch or a filter; may be repeated."),
+]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        help="Of a batch or a filter only what was there and unchanged in amount at this time (RFC 3339).",
+    ),
+]
 InvoiceDateOption = Annotated[datetime | None, typer.Option("--invoice-date", formats=["%Y-%m-%d"])]
 CollectionDateOption = Annotated[datetime | None, typer.Option("--collection-date", formats=["%Y-%m-%d"])]
 ThresholdOption = Annotated[
@@ -81,6 +92,8 @@ def create(
     date_from: DateFromOption = None,
     date_to: DateToOption = None,
     last_transaction_date: LastTransactionDateOption = None,
+    exclude: ExcludeOption = None,
+    as_of: AsOfOption = None,
     process_type: Annotated[ProcessType, typer.Option("--process-type")] = "manual",
     grouping: Annotated[Grouping, typer.Option("--grouping")] = "billing_event",
     invoice_date: InvoiceDateOption = None,
@@ -108,6 +121,7 @@ def create(
         date_to=date_to,
         last_transaction_date=last_transaction_date,
     )
+    scope |= {name: value for name, value in {"exclude_ids": exclude, "as_of": as_of}.items() if value}
     body = {
         "run_id": run_id,
         "kind": "exceptional" if cycle is None else "cycle",

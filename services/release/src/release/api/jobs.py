@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue
 
 from release.api.billing_events import MayRelease, starter_of
 from release.api.job_reading import JobId, add_reading, job_not_found, shown_job
+from release.domain.refusals import not_permitted
 from release.domain.settings import OnChunkFailure, ReleaseSettings
 from release.facts import reason_bodies
 from release.handlers.job_acceptance import (
@@ -23,6 +24,8 @@ from release.handlers.job_acceptance import (
 )
 from release.handlers.job_work import ask_to_stop
 from release.handlers.validation import Validation, validate_selection
+from release.store import job_selections
+from release.store.jobs import Job
 from shared.contracts.base import Closed
 from shared.contracts.command_fields import OnChunkFailure as OnChunkFailureName
 from shared.contracts.requests import ReleaseJobRequest
@@ -32,6 +35,7 @@ from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.http.application import LARGE_BODY_BYTES_MAX
 from shared.http.idempotency import Answer, answer_once
 from shared.http.problems import FieldError, Problem, validation_failed
+from shared.http.tokens import Principal
 from shared.ids import new_id
 
 _JOB: dict[int | str, dict[str, Any]] = {200: {"model": dict[str, JsonValue]}}
@@ -121,18 +125,33 @@ def jobs_router(
     async def stop_release_job(job_id: JobId, request: Request, principal: MayRelease) -> Response:
         """Stop a job before its next chunk: what it has not decided awaits release again.
 
-        A job that is over stays as it is.
+        A job that is over stays as it is. A token that lists projects stops its user's own jobs, and those that have
+        nothing left to decide of other projects.
         """
 
         async def action(work: UnitOfWork) -> Answer:
-            if await ask_to_stop(work, job_id, starter_of(principal)) is None:
+            job = await ask_to_stop(work, job_id, starter_of(principal))
+            if job is None:
                 raise job_not_found(job_id)
+            await _require_may_stop(work, job, principal, settings.support_contact)
             return Answer(202, await shown_job(work.connection, job_id, public_url))
 
         return await answer_once(database, request, principal, action)
 
     add_reading(router, database, public_url)
     return router
+
+
+async def _require_may_stop(work: UnitOfWork, job: Job, principal: Principal, support_contact: str) -> None:
+    """Raise Problem `not_permitted` where somebody else's job is to decide on projects that the token does not list."""
+    is_own = job.starter is not None and job.starter["user_id"] == principal.user_id
+    if principal.projects is None or is_own:
+        return
+    project_id = await job_selections.project_beside(work.connection, job.job_id, principal.projects)
+    if project_id is not None:
+        reason = not_permitted(project_id, support_contact)
+        members = {"job_id": job.job_id, "reasons": reason_bodies([reason])}
+        raise Problem(409, reason.code, "You may not stop this job", detail=reason.message, members=members)
 
 
 @contextmanager

@@ -213,12 +213,18 @@ async def decide_events(
 
 def _result_of(outcome: Outcome, *, held_back: bool, can_be_split: bool) -> JobResult:
     if isinstance(outcome, Refused):
-        reasons = reason_bodies(outcome.reasons)
         return JobResult(
-            outcome.billing_event_id, reasons=reasons, held_back=held_back, can_be_split=can_be_split
+            outcome.billing_event_id,
+            is_refused=True,
+            reasons=reason_bodies(outcome.reasons),
+            held_back=held_back,
+            can_be_split=can_be_split,
         )
-    new_id = outcome.new_event.billing_event_id if isinstance(outcome, Split) else None
-    return JobResult(outcome.event.billing_event_id, new_billing_event_id=new_id)
+    return JobResult(
+        outcome.event.billing_event_id,
+        new_billing_event_id=outcome.new_event.billing_event_id if isinstance(outcome, Split) else None,
+        reasons=reason_bodies(outcome.warnings),
+    )
 
 
 async def tell_end_again(work: UnitOfWork, job: Job, cause: Cause) -> None:

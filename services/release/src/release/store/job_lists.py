@@ -24,18 +24,22 @@ where ($1::text is null or status = $1) and ($2::text is null or starter ->> 'us
   and ($3::timestamptz is null or (created_at, job_id) < ($3, $4))
 order by created_at desc, job_id desc limit $5
 """  # noqa: S608
-_LOG: Final = """
-select event.place, event.billing_event_id, event.result, event.new_billing_event_id, event.reasons,
+# What was released with something to look at has reasons, too.
+_SHOWN: Final = (
+    "case when event.result = 'ok' and event.reasons is not null then 'warning' else event.result end"
+)
+_LOG: Final = f"""
+select event.place, event.billing_event_id, {_SHOWN} as result, event.new_billing_event_id, event.reasons,
   event.held_back, event.can_be_split, event.decided_at, known.document_id, put_off.reason as tried_again_for
 from release_job_events as event
 left join billing_events as known using (billing_event_id)
 left join release_job_chunks_put_off as put_off on event.result = 'pending' and put_off.cause = 'failed'
   and put_off.job_id = event.job_id and event.place between put_off.first_place and put_off.last_place
-where event.job_id = $1 and event.place > $2 and ($3::text is null or event.result = $3)
+where event.job_id = $1 and event.place > $2 and ($3::text is null or {_SHOWN} = $3)
 order by event.place limit $4
-"""
+"""  # noqa: S608 - the parts are constants
 
-ResultName = Literal["pending", "ok", "error", "stopped"]
+ResultName = Literal["pending", "ok", "warning", "error", "stopped"]
 
 
 async def load_failures(

@@ -1,6 +1,6 @@
 """What a release job selects, and the mark of the events that wait for one (domain.md section 2, Job)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -33,6 +33,12 @@ with waiting as (
 update billing_events as event set stage = 'queued', queued_by = $1, changed_at = now()
 from waiting where event.billing_event_id = waiting.billing_event_id
 returning event.billing_event_id
+"""
+_ELSEWHERE: Final = """
+select event.project_id from release_job_events as selected
+join billing_events as event using (billing_event_id)
+where selected.job_id = $1 and selected.result = 'pending' and event.project_id <> all($2::text[])
+order by selected.place limit 1
 """
 _LET_GO: Final = """
 with queued as (
@@ -91,6 +97,12 @@ async def queue_events(connection: Connection, job_id: str, billing_event_ids: S
         rows = await connection.fetch(_QUEUE, job_id, in_order[start : start + EVENTS_PER_STATEMENT])
         queued.update(row["billing_event_id"] for row in rows)
     return queued
+
+
+async def project_beside(connection: Reader, job_id: str, project_ids: Collection[str]) -> str | None:
+    """A project, beside these, of which a job has events that are not decided yet; None where there is none."""
+    project_id: str | None = await connection.fetchval(_ELSEWHERE, job_id, list(project_ids))
+    return project_id
 
 
 async def let_go_events(connection: Connection, job_id: str) -> None:

@@ -130,14 +130,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What became of one event of a job: the event that a split made of it, or the reasons of a refusal, as JSON.
+    """What became of one event of a job: the event that a split made of it, and the reasons, as JSON, of its refusal or
+    of the warnings that it was released with.
 
     A refused event is a culprit, which the quick action may split, or was `held_back` by one.
     """
 
     billing_event_id: str
+    is_refused: bool = False
     new_billing_event_id: str | None = None
-    reasons: Sequence[Mapping[str, Any]] | None = None
+    reasons: Sequence[Mapping[str, Any]] = ()
     held_back: bool = False
     can_be_split: bool = False
 
@@ -226,10 +228,10 @@ async def save_results(connection: Connection, job_id: str, results: Sequence[Jo
         _SAVE_RESULTS,
         job_id,
         [result.billing_event_id for result in results],
-        ["ok" if result.reasons is None else "error" for result in results],
+        ["error" if result.is_refused else "ok" for result in results],
         [result.new_billing_event_id for result in results],
         # As text: a list of lists would be taken for an array of two dimensions.
-        [None if result.reasons is None else orjson.dumps(result.reasons).decode() for result in results],
+        [orjson.dumps(result.reasons).decode() if result.reasons else None for result in results],
         [result.held_back for result in results],
         [result.can_be_split for result in results],
     )
