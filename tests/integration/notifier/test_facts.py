@@ -127,10 +127,18 @@ async def test_the_same_cause_is_told_once_in_redeliveries_repetitions_and_resta
     assert await notifier.told() == ([USER], [MAIL])
 
 
-async def test_a_job_that_ended_with_pending_events_is_told_of_once_more(notifier: NotifierDriver) -> None:
-    await notifier.take(fact(JOB, pending=3), fact(JOB, pending=3), fact(JOB, status="completed", failed=0))
-    causes = [alert["cause"] for alert in await notifier.alerts()]
-    assert sorted(causes) == ["release-job/J-1/ended", "release-job/J-1/ended/pending"]
+@pytest.mark.parametrize(
+    ("end", "mailed"),
+    [({"status": "completed", "failed": 0}, 1), ({"failed": 2}, 2), ({"status": "stopped", "stopped": 3}, 2)],
+    ids=["well", "with failures", "stopped"],
+)
+async def test_a_job_that_ended_with_pending_events_is_told_of_once_more(
+    notifier: NotifierDriver, end: dict[str, Any], mailed: int
+) -> None:
+    await notifier.take(fact(JOB, pending=3), fact(JOB, pending=3), fact(JOB, **end), fact(JOB, **end))
+    causes = ["release-job/J-1/ended", "release-job/J-1/ended/pending"]
+    assert sorted(alert["cause"] for alert in await notifier.alerts()) == causes
+    assert sorted(mail["cause"] for mail in await notifier.deliveries()) == causes[-mailed:]
 
 
 async def test_a_process_run_that_got_more_events_after_its_end_is_told_of_once_more(
