@@ -55,6 +55,15 @@ def changing_requests(seeded: Seeded) -> list[ValidRequest]:
         ValidRequest("release", "POST", "/release-jobs", "/release-jobs", job, other_job),
         ValidRequest("release", *_parts("POST", "/release-jobs/{}/stop", seeded.job_id)),
         ValidRequest("accounting-connector", "POST", "/process-runs", "/process-runs", job, other_job),
+        *(
+            ValidRequest(
+                "accounting-connector",
+                *_parts("POST", f"/process-runs/{{}}/{action}", seeded.process_run_id),
+                {"billing_event_ids": None},
+                {"billing_event_ids": [seeding.TOO_LARGE]},
+            )
+            for action in ("give-up", "retry")
+        ),
         ValidRequest(
             "accounting-connector",
             *_parts("PUT", "/companies/{}/settings", seeding.COMPANY),

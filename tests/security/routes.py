@@ -55,6 +55,8 @@ ROUTES: Final[dict[str, dict[Call, str | None]]] = {
         ("GET", "/process-runs"): READ_DOCUMENTS,
         ("GET", "/process-runs/{}"): READ_DOCUMENTS,
         ("GET", "/process-runs/{}/log"): READ_DOCUMENTS,
+        ("POST", "/process-runs/{}/give-up"): WRITE_DOCUMENTS,
+        ("POST", "/process-runs/{}/retry"): WRITE_DOCUMENTS,
         ("GET", "/companies/{}/settings"): READ_DOCUMENTS,
         ("PUT", "/companies/{}/settings"): SETTINGS,
         ("POST", "/companies/{}/settings/try"): SETTINGS,

@@ -110,6 +110,10 @@ class Connector:
     events: dict[str, Body] = field(default_factory=dict)
     refused_claims: dict[str, str] = field(default_factory=dict)
     not_passed: dict[str, str] = field(default_factory=dict)
+    pending: set[str] = field(default_factory=set)
+    """Events whose document fails by a fault of the connector's own."""
+    tries: dict[str, tuple[str, Body]] = field(default_factory=dict)
+    """What is tried again: the run of each event, and the command that asked for its document."""
     refused_validations: dict[str, str] = field(default_factory=dict)
     failed_files: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, list[str]] = field(default_factory=dict)
@@ -155,13 +159,15 @@ class Connector:
         held = [each for each in asked if self.claims.get(each) == run_id]
         for each in held:
             del self.claims[each]
+        given_up = [(each, self.tries.pop(each)[1]) for each in held if each in self.tries]
         refused = [
             {"billing_event_id": each, "reasons": [reason("not_claimed")]}
             for each in asked
             if each not in held
         ]
         answer = body | {"unclaimed": held, "refused": refused}
-        return [message_record("accounting.billing-events.unclaimed.v1", answer)]
+        told = [self._not_passed(each, command["process_run_id"], "given_up") for each, command in given_up]
+        return [*told, message_record("accounting.billing-events.unclaimed.v1", answer)]
 
     def _draft(self, body: Body) -> list[Record]:
         run_id, process_run_id = body["billing_run_id"], body["process_run_id"]
@@ -171,6 +177,9 @@ class Connector:
             for each, holder in self.claims.items()
             if holder == run_id and (asked is None or each in asked) and not self._has_document(each)
         )
+        failing = [each for each in held if each in self.pending]
+        self.tries |= dict.fromkeys(failing, (run_id, body))
+        held = [each for each in held if each not in self.pending]
         records = []
         groups: dict[Any, list[str]] = {}
         for event_id in held:
@@ -182,16 +191,34 @@ class Connector:
             else:
                 if code == "below_threshold":
                     del self.claims[event_id]
-                answer = {"billing_event_id": event_id, "process_run_id": process_run_id}
-                answer["reasons"] = [reason(code, "too small")]
-                records.append(message_record("accounting.billing-event.not-passed.v1", answer))
+                records.append(self._not_passed(event_id, process_run_id, code))
         documents = [self._document(members, run_id, process_run_id, body) for members in groups.values()]
         records += [message_record("accounting.document.drafted.v1", each) for each in documents]
         invoices = sum(each["kind"] == "sales_invoice" for each in documents)
         counted = {"invoices": invoices, "credit_notes": len(groups) - invoices}
         counted["not_passed"] = len(held) - sum(map(len, groups.values()))
+        counted["pending"] = len(failing)
         completed = {"process_run_id": process_run_id, "kind": "billing_run", "status": "completed"} | counted
         return [*records, message_record("accounting.process-run.completed.v1", completed)]
+
+    def try_again(self, **codes: str) -> list[Record]:
+        """What is told once the fault is mended: drafts of what was pending, or why there is none, by event."""
+        records = []
+        for event_id, (run_id, body) in sorted(self.tries.items()):
+            process_run_id = body["process_run_id"]
+            if code := codes.get(event_id.replace("-", "_")):
+                records.append(self._not_passed(event_id, process_run_id, code))
+                continue
+            document = self._document([event_id], run_id, process_run_id, body)
+            records.append(message_record("accounting.document.drafted.v1", document))
+        self.tries.clear()
+        self.pending.clear()
+        return records
+
+    def _not_passed(self, event_id: str, process_run_id: str, code: str) -> Record:
+        answer: Body = {"billing_event_id": event_id, "process_run_id": process_run_id}
+        answer["reasons"] = [reason(code, "too small")]
+        return message_record("accounting.billing-event.not-passed.v1", answer)
 
     def _has_document(self, event_id: str) -> bool:
         return any(

@@ -59,6 +59,7 @@ class Run:
     disabled: bool = False
     closes: bool = False
     is_quarantine: bool = False
+    has_made_documents: bool = False
     fates: dict[str, str] = field(default_factory=dict)
 
 
@@ -153,7 +154,7 @@ class Model:
         if run.status != "draft_invoices" or run.process_type != "full_automatic":
             return None
         documents = self.live(run)
-        if any(each.refused for each in documents):
+        if not documents or any(each.refused for each in documents):
             return None
         waits = run.on_suspect == "manual_action" and any(each.review == "suspect" for each in documents)
         return None if waits else "validating"
@@ -177,7 +178,8 @@ class Model:
                 run.status = "open" if run.incremental else "invoice_lines_created"
             case "creating_invoices":
                 self._draft(run)
-                self._derive(run)
+                if not self._has_only_failed(run):
+                    self._derive(run)
             case "validating":
                 self._validate(run)
                 self._derive(run)
@@ -201,13 +203,33 @@ class Model:
             self.reviewed(run)
         return bool(waiting)
 
+    def _has_only_failed(self, run: Run) -> bool:
+        """Whether the run has made nothing of its events, and still holds them; else it lets the failed ones go."""
+        failed = self._held_failed(run)
+        if failed and not run.has_made_documents:
+            return True
+        for event in failed:
+            event.holder = None
+        return False
+
+    def _held_failed(self, run: Run) -> list[Event]:
+        failed = [self.events[each] for each, fate in run.fates.items() if fate == "failed"]
+        return [event for event in failed if event.holder == run.run_id]
+
+    def _take_up_failed(self, run: Run) -> None:
+        for event in self._held_failed(run):
+            run.fates[event.event_id] = "draft"
+
     def _draft(self, run: Run) -> None:
+        self._take_up_failed(run)
         for event_id in [each for each, fate in run.fates.items() if fate == "draft"]:
             event = self.events[event_id]
             if event.trouble in ("below_threshold", "no_account"):
                 run.fates[event_id] = "failed" if event.trouble == "no_account" else event.trouble
-                event.holder = None
+                if event.trouble == "below_threshold":
+                    event.holder = None
                 continue
+            run.has_made_documents = True
             document_id = f"D-{event_id}"
             while document_id in self.documents:
                 document_id += "."
@@ -266,6 +288,7 @@ class Model:
     def _cancel(self, run: Run) -> None:
         for document in self.live(run):
             self.cancel_document(document, closes=run.closes)
+        self._take_up_failed(run)
         for event_id, fate in run.fates.items():
             if fate == "draft":
                 self._let_go(run, self.events[event_id], closes=run.closes)

@@ -78,6 +78,32 @@ async def test_events_that_await_release_are_released_first(runs: Runs, connecto
     ]
 
 
+async def test_a_run_whose_release_leaves_everything_behind_goes_back_to_new(
+    runs: Runs, connector: Connector
+) -> None:
+    waiting: Body = {"stage": "awaiting_release", "released": False}
+    await runs.release_facts(*registered(event("BE-1", **waiting)))
+    await runs.command(create(release_first=True, process_type="automatic"), command("process"))
+    await runs.work()
+    [job] = await runs.take_published("release.")
+    await runs.release_facts(_completed(job.body, 0, 1), _refused("BE-1", job.body["job_id"]))
+    await runs.settle()
+    assert await runs.state() == ("new", "failed")
+    [told] = await runs.facts("run.step-failed")
+    assert "the release step could not release" in str(told)
+
+    await runs.command(command("process"))
+    await runs.work()
+    [again] = await runs.take_published("release.")
+    assert again.body["select"] == {"billing_event_ids": ["BE-1"]}
+    connector.events["BE-1"] = event("BE-1")
+    await runs.release_facts(
+        *released(event("BE-1"), job_id=again.body["job_id"]), _completed(again.body, 1, 0)
+    )
+    await runs.settle()
+    assert await runs.state() == ("draft_invoices", "idle")
+
+
 async def test_the_preview_leaves_out_what_comes_to_nothing(
     runs: Runs, connector: Connector, client: httpx.AsyncClient
 ) -> None:

@@ -11,6 +11,7 @@ from billing_runs.domain.lifecycle import (
     ENDED,
     Action,
     ExecutionState,
+    Remainder,
     RunState,
     Status,
     act,
@@ -32,11 +33,14 @@ RUNNING = ExecutionState.RUNNING
 IDLE = ExecutionState.IDLE
 
 
-def _goes_on(state: RunState, process_type: ProcessType, refused_drafts: int = 0) -> Status | None:
+def _goes_on(
+    state: RunState, process_type: ProcessType, refused_drafts: int = 0, drafts: int = 1
+) -> Status | None:
     return goes_on_to(
         state,
         process_type=process_type,
         on_suspect=OnSuspect.AUTOMATIC_VALIDATION,
+        drafts=drafts,
         suspects=0,
         refused_drafts=refused_drafts,
     )
@@ -51,6 +55,33 @@ def test_run_in_which_no_document_was_made_is_validated(status: Status) -> None:
 
 def test_run_whose_last_documents_were_moved_is_validated() -> None:
     assert derived(RunState(Status.REJECTED, IDLE), DocumentCounts()).status is Status.VALIDATED
+
+
+def test_run_whose_documents_were_all_moved_has_made_something() -> None:
+    running = RunState(Status.CREATING_INVOICES, RUNNING)
+    remainder = Remainder(failed=1, moved=2, release_failed=True)
+
+    after = step_done(running, incremental=False, documents=DocumentCounts(), remainder=remainder)
+
+    assert after == RunState(Status.VALIDATED, IDLE)
+
+
+@pytest.mark.parametrize(
+    ("remainder", "expected"),
+    [
+        (Remainder(pending=1, failed=1), RunState(Status.DRAFT_INVOICES, IDLE)),
+        (Remainder(failed=1), RunState(Status.CREATING_INVOICES, ExecutionState.FAILED)),
+        (Remainder(), RunState(Status.VALIDATED, IDLE)),
+    ],
+)
+def test_run_without_documents_waits_for_what_is_pending(remainder: Remainder, expected: RunState) -> None:
+    assert derived(RunState(Status.DRAFT_INVOICES, IDLE), DocumentCounts(), remainder) == expected
+
+
+def test_full_automatic_run_validates_nothing_while_it_waits_for_pending_events() -> None:
+    state = RunState(Status.DRAFT_INVOICES, IDLE)
+
+    assert _goes_on(state, ProcessType.FULL_AUTOMATIC, drafts=0) is None
 
 
 def test_validating_that_leaves_drafts_goes_back_to_draft_invoices() -> None:

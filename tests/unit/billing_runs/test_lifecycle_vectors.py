@@ -14,6 +14,7 @@ from billing_runs.domain.lifecycle import (
     CREATED_BY_QUARANTINE,
     Action,
     ExecutionState,
+    Remainder,
     RunState,
     Status,
     act,
@@ -61,21 +62,21 @@ def _rows(name: str, count: int) -> list[Row]:
     return rows
 
 
-@pytest.mark.parametrize("row", _rows("rows", 46), ids=_name)
+@pytest.mark.parametrize("row", _rows("rows", 48), ids=_name)
 def test_actions_that_are_available_and_their_destinations(row: Row) -> None:
     offered = [(each.action.value, each.leads_to.value) for each in available_actions(_state(row), {})]
 
     assert offered == [(each["action"], each["leads_to"]) for each in row["available_actions"]]
 
 
-@pytest.mark.parametrize("row", _rows("rows", 46), ids=_name)
+@pytest.mark.parametrize("row", _rows("rows", 48), ids=_name)
 def test_actions_that_are_refused_and_their_codes(row: Row) -> None:
     codes = {action.value: refusal_of(_state(row), action) for action in Action}
 
     assert {action: code.value for action, code in codes.items() if code is not None} == row["refused"]
 
 
-@pytest.mark.parametrize("row", _rows("after", 119), ids=_name)
+@pytest.mark.parametrize("row", _rows("after", 126), ids=_name)
 def test_run_right_after_an_accepted_action(row: Row) -> None:
     assert act(_state(row), Action(row["action"])) == _state(row["expect"])
 
@@ -87,7 +88,7 @@ def test_how_runs_begin(row: Row) -> None:
     assert begun == _state(row["expect"])
 
 
-@pytest.mark.parametrize("row", _rows("steps", 23), ids=_name)
+@pytest.mark.parametrize("row", _rows("steps", 31), ids=_name)
 def test_what_a_step_makes_of_the_run(row: Row) -> None:
     status = Status(row["status"])
     running = RunState(status, ExecutionState.RUNNING)
@@ -99,7 +100,17 @@ def test_what_a_step_makes_of_the_run(row: Row) -> None:
         case _:
             condition = row["condition"]
             documents = DocumentCounts(**condition.get("documents", {}))
-            after = step_done(running, incremental=condition.get("incremental", False), documents=documents)
+            remainder = Remainder(
+                failed=condition.get("failed", 0),
+                pending=condition.get("pending", 0),
+                release_failed=condition.get("release_failed", False),
+            )
+            after = step_done(
+                running,
+                incremental=condition.get("incremental", False),
+                documents=documents,
+                remainder=remainder,
+            )
 
     assert after == _state(row["expect"])
 
@@ -119,6 +130,7 @@ def test_step_that_a_run_starts_by_itself(row: Row) -> None:
             RunState(Status(row["status"]), ExecutionState.IDLE, row["disabled"]),
             process_type=ProcessType(row["process_type"]),
             on_suspect=on_suspect,
+            drafts=1,
             suspects=row.get("suspects", 0),
             refused_drafts=0,
         )

@@ -21,6 +21,7 @@ EventState = Literal[
     "asked",
     "left_out",
     "draft",
+    "pending",
     "validated",
     "reopened",
     "cancelled",

@@ -1,7 +1,7 @@
 """The balance of a run: every claimed billing event has exactly one fate (domain.md section 6, point 4).
 
-claimed = validated + draft + reopened + cancelled + below threshold + failed, in count and in amount per
-currency. A document that moved to the quarantine run takes its events' claims along: both runs balance by
+claimed = validated + draft + pending + reopened + cancelled + below threshold + failed, in count and in
+amount per currency. A document that moved to the quarantine run takes its events' claims along: both runs balance by
 themselves.
 """
 
@@ -15,10 +15,13 @@ from shared.money import exact_sum
 
 
 class Fate(StrEnum):
-    """What became of a claimed event. `draft` also holds those whose document is still to be made."""
+    """What became of a claimed event. `draft` also holds those whose document is still to be made; of a `pending` one
+    it failed by a fault of the connector's own, which tries again.
+    """
 
     VALIDATED = "validated"
     DRAFT = "draft"
+    PENDING = "pending"
     REOPENED = "reopened"
     CANCELLED = "cancelled"
     BELOW_THRESHOLD = "below_threshold"

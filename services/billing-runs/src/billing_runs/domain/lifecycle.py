@@ -68,6 +68,24 @@ class RunState:
 
 
 @dataclass(frozen=True, slots=True)
+class Remainder:
+    """What a run has beside the documents that are in it now.
+
+    `failed` events got no document, `pending` ones not yet (the connector tries them again); `moved` documents are in
+    the quarantine run. `release_failed`: the release step failed or left events behind.
+    """
+
+    failed: int = 0
+    pending: int = 0
+    moved: int = 0
+    release_failed: bool = False
+
+
+NOTHING_ELSE: Final = Remainder()
+"""No event of the run is without a document."""
+
+
+@dataclass(frozen=True, slots=True)
 class AvailableAction:
     """An action that would be accepted now, the status it leads to, and what its button shows."""
 
@@ -186,31 +204,40 @@ def step_failed(state: RunState) -> RunState:
     return replace(state, execution=ExecutionState.FAILED)
 
 
-def step_done(state: RunState, *, incremental: bool, documents: DocumentCounts) -> RunState:
-    """The run when its running step ended well (domain.md section 5). Raises ValueError if no step runs.
+def step_done(
+    state: RunState, *, incremental: bool, documents: DocumentCounts, remainder: Remainder = NOTHING_ELSE
+) -> RunState:
+    """The run when its running step was worked to its end (domain.md section 5). Raises ValueError if no step runs.
 
-    `documents` counts the documents that are in the run now, those moved elsewhere left aside.
+    `documents` counts the documents that are in the run now, those moved elsewhere left aside. A step that has made
+    nothing, though there was something to make, has failed.
     """
     _require_step(state, ExecutionState.RUNNING)
     match state.status:
         case Status.CREATING_INVOICE_LINES:
-            status = Status.OPEN if incremental else Status.INVOICE_LINES_CREATED
+            after = replace(state, status=Status.OPEN if incremental else Status.INVOICE_LINES_CREATED)
         case Status.CANCELLING if not documents.live and not documents.validated:
-            status = Status.CANCELLED
+            after = replace(state, status=Status.CANCELLED)
+        case Status.CREATING_INVOICES if has_made_nothing(documents, remainder) and remainder.failed:
+            return replace(state, execution=ExecutionState.FAILED)
+        case Status.CREATING_INVOICES if has_made_nothing(documents, remainder) and remainder.release_failed:
+            return replace(state, status=Status.NEW, execution=ExecutionState.FAILED)
         case _:
-            status = _status_of_documents(documents)
-    return _settled(replace(state, status=status, execution=ExecutionState.IDLE))
+            after = replace(state, status=_status_of_documents(documents, remainder))
+    return _settled(replace(after, execution=ExecutionState.IDLE))
 
 
-def derived(state: RunState, documents: DocumentCounts) -> RunState:
+def derived(state: RunState, documents: DocumentCounts, remainder: Remainder = NOTHING_ELSE) -> RunState:
     """The run after its documents changed by review: draft_invoices ⇄ rejected → validated, while no step
-    runs.
+    runs; or after what was pending has failed, too, and nothing was made at all.
 
     While a step runs nothing changes: its end derives the status.
     """
     if state.step_runs or state.status not in _REVIEWED:
         return state
-    return _settled(replace(state, status=_status_of_documents(documents)))
+    if has_made_nothing(documents, remainder) and remainder.failed:
+        return replace(state, status=Status.CREATING_INVOICES, execution=ExecutionState.FAILED)
+    return _settled(replace(state, status=_status_of_documents(documents, remainder)))
 
 
 def documents_moved_in(state: RunState, documents: DocumentCounts) -> RunState:
@@ -225,13 +252,14 @@ def goes_on_to(
     *,
     process_type: ProcessType,
     on_suspect: OnSuspect,
+    drafts: int,
     suspects: int,
     refused_drafts: int,
 ) -> Status | None:
     """The step that the run starts by itself now, or None: it waits (domain.md section 5).
 
     `refused_drafts` are the documents whose last validation was refused. While there are any, full_automatic
-    waits: validating them again unasked would go round for ever.
+    waits: validating them again unasked would go round for ever; so would validating nothing while events are pending.
     """
     if state.disabled or state.execution is not ExecutionState.IDLE or process_type is ProcessType.MANUAL:
         return None
@@ -240,13 +268,20 @@ def goes_on_to(
     if state.status is not Status.DRAFT_INVOICES or process_type is not ProcessType.FULL_AUTOMATIC:
         return None
     waits_for_user = suspects > 0 and on_suspect is OnSuspect.MANUAL_ACTION
-    return None if waits_for_user or refused_drafts else Status.VALIDATING
+    has_nothing = not (drafts or suspects)
+    return None if waits_for_user or refused_drafts or has_nothing else Status.VALIDATING
 
 
-def _status_of_documents(documents: DocumentCounts) -> Status:
+def has_made_nothing(documents: DocumentCounts, remainder: Remainder) -> bool:
+    """Whether the run has no document, has had none, and none is to come."""
+    in_the_run = documents.live + documents.validated + documents.cancelled
+    return not (in_the_run or remainder.moved or remainder.pending)
+
+
+def _status_of_documents(documents: DocumentCounts, remainder: Remainder = NOTHING_ELSE) -> Status:
     if documents.rejected:
         return Status.REJECTED
-    return Status.DRAFT_INVOICES if documents.live else Status.VALIDATED
+    return Status.DRAFT_INVOICES if documents.live or remainder.pending else Status.VALIDATED
 
 
 def _settled(state: RunState) -> RunState:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from billing_runs import facts
 from billing_runs.domain.executions import Step
-from billing_runs.domain.lifecycle import Action, ExecutionState, RunState, Status, act
+from billing_runs.domain.lifecycle import Action, RunState, Status, act
 from billing_runs.domain.refusals import RefusalCode
 from billing_runs.handlers.engine import STEP_OF_STATUS
 from billing_runs.handlers.session import RunSession, open_sessions
@@ -67,9 +67,8 @@ def _step_of(session: RunSession, before: RunState, request: ActionRequest) -> S
     status = session.run.state.status
     if status is not Status.CREATING_INVOICE_LINES:
         return STEP_OF_STATUS[status]
-    failed = before.execution is ExecutionState.FAILED and session.latest is not None
-    if failed:
-        return session.execution.step
+    if before.status is status and session.latest is not None:
+        return session.execution.step  # which has failed, and is taken up again
     return Step.RELEASE if session.run.settings.release_first else Step.INVOICE_LINES
 
 

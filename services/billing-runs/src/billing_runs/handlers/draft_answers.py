@@ -13,7 +13,9 @@ from billing_runs.domain.rules import DocumentKind, Rule
 from billing_runs.facts import reason_bodies
 from billing_runs.handlers.engine import give_up
 from billing_runs.handlers.judging import FIELD_NAMES, judge, rules_of
-from billing_runs.handlers.session import RunSession, in_words, is_answered, warning
+from billing_runs.handlers.review import derive_status
+from billing_runs.handlers.session import DRAFTING, RunSession, in_words, is_answered, warning
+from billing_runs.handlers.steps.invoices import CHUNK_EVENTS, let_failed_go
 from billing_runs.store import executions, run_documents, run_events
 from billing_runs.store.run_documents import StoredDocument
 from shared.contracts.document import DocumentHead
@@ -43,6 +45,7 @@ async def take_drafted(
         await run_events.link_documents(work.connection, run_id, pairs)
         _publish_verdicts(session, [each for each in stored if each.document_id in new])
         _count_drafts(session, fresh)
+        await derive_status(session)
 
 
 def _kept(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,6 +129,7 @@ async def take_not_passed(
         fates = {body.billing_event_id: _fate(body) for body in bodies}
         settled = await run_events.mark_not_passed(work.connection, run_id, fates)
         if not session.is_running or session.execution.step is not Step.INVOICES:
+            await _settle_late(session, settled)
             continue
         own = [each for each in bodies if each.process_run_id == session.execution.process_run_id]
         accounts = await run_events.accounts_of(work.connection, settled)
@@ -137,6 +141,15 @@ async def take_not_passed(
         session.progress(done=len(settled), lines=lines)
         if is_answered(session.execution):
             session.wake()
+
+
+async def _settle_late(session: RunSession, settled: frozenset[str]) -> None:
+    """What was pending when its step ended is not to be billed by the run: it goes where that leads."""
+    if not settled:
+        return
+    while await let_failed_go(session, limit=CHUNK_EVENTS):
+        pass
+    await derive_status(session)
 
 
 def _fate(body: Any) -> tuple[Fate, list[dict[str, Any]]]:
@@ -166,8 +179,12 @@ async def take_process_run_completed(
         if body.status == "failed":
             await give_up(session, f"process run {body.process_run_id} failed")
             continue
+        if session.execution.phase != DRAFTING:
+            continue  # told once more, since nothing of it is pending any more
         session.update(
-            documents_expected=body.invoices + body.credit_notes, not_passed_expected=body.not_passed
+            documents_expected=body.invoices + body.credit_notes,
+            not_passed_expected=body.not_passed,
+            pending_expected=body.pending,
         )
         if is_answered(session.execution):
             session.wake()

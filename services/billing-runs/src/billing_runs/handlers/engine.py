@@ -153,6 +153,7 @@ async def _between_steps(session: RunSession, time_zone: tzinfo) -> None:
         run.state,
         process_type=run.settings.process_type,
         on_suspect=run.settings.on_suspect,
+        drafts=counts.draft,
         suspects=counts.suspect,
         refused_drafts=refused_drafts,
     )

@@ -17,7 +17,7 @@ from billing_runs.domain.review import (
 from billing_runs.handlers.judging import judge_stored, rules_of
 from billing_runs.handlers.quarantine import quarantine
 from billing_runs.handlers.session import RunSession, open_sessions
-from billing_runs.store import document_lists, document_steps, run_documents
+from billing_runs.store import document_lists, document_steps, run_documents, unbilled_events
 from billing_runs.store.run_documents import StoredDocument
 from shared.contracts.command_fields import ReviewOf
 from shared.database.unit_of_work import Cause, UnitOfWork
@@ -115,7 +115,8 @@ async def derive_status(session: RunSession) -> None:
     if session.run.state.step_runs:
         return
     counts, _ = await run_documents.count_documents(session.work.connection, session.run.run_id)
-    session.set_state(derived(session.run.state, counts))
+    remainder = await unbilled_events.remainder_of(session.work.connection, session.run.run_id)
+    session.set_state(derived(session.run.state, counts, remainder))
     session.wake()
 
 

@@ -19,13 +19,15 @@ from billing_runs.domain.executions import (
 )
 from billing_runs.domain.lifecycle import (
     ExecutionState,
+    Remainder,
     RunState,
     Status,
     step_done,
     step_failed,
     step_started,
 )
-from billing_runs.store import executions, run_documents, runs
+from billing_runs.store import executions, run_documents, runs, unbilled_events
+from billing_runs.store.connection import Reader
 from billing_runs.store.executions import StoredExecution
 from billing_runs.store.runs import StoredRun
 from shared.database.unit_of_work import NO_CAUSE, Cause, UnitOfWork
@@ -132,11 +134,24 @@ class RunSession:
         self.update(execution=replace(self.execution.execution, to_do=to_do))
 
     async def finish(self) -> None:
-        """The step was worked to its end: the run goes where that leads, and a worker looks what comes next."""
-        counts, _ = await run_documents.count_documents(self.work.connection, self.run.run_id)
+        """The step was worked to its end: the run goes where that leads, and a worker looks what comes next.
+
+        One that has made nothing of what there was has failed (domain.md section 5).
+        """
+        connection, run_id = self.work.connection, self.run.run_id
+        counts, _ = await run_documents.count_documents(connection, run_id)
+        remainder = await unbilled_events.remainder_of(connection, run_id)
+        after = step_done(
+            self.run.state,
+            incremental=self.run.settings.incremental,
+            documents=counts,
+            remainder=remainder,
+        )
+        if after.execution is ExecutionState.FAILED:
+            self._break_off(await _why_nothing(connection, run_id, remainder), after)
+            return
         self.update(execution=completed(self.execution.execution, at=now()))
-        incremental = self.run.settings.incremental
-        self.set_state(step_done(self.run.state, incremental=incremental, documents=counts))
+        self.set_state(after)
         self.wake()
 
     def hand_over(self) -> None:
@@ -146,8 +161,11 @@ class RunSession:
 
     def fail(self, reason: str) -> None:
         """The step cannot be worked to its end: *process* takes it up again."""
+        self._break_off(reason, step_failed(self.run.state))
+
+    def _break_off(self, reason: str, after: RunState) -> None:
         self.update(execution=broken_off(self.execution.execution, at=now(), reason=reason))
-        self.set_state(step_failed(self.run.state))
+        self.set_state(after)
         self._failure = reason
         self.rest()
 
@@ -228,6 +246,14 @@ async def save_sessions(sessions: Mapping[str, RunSession]) -> None:
     """Save all of them, in the order of their runs."""
     for run_id in sorted(sessions):
         await sessions[run_id].save()
+
+
+async def _why_nothing(connection: Reader, run_id: str, remainder: Remainder) -> str:
+    if not remainder.failed:
+        return "nothing to invoice: the release step could not release the billing events, as its log says"
+    reasons = await unbilled_events.first_reasons(connection, run_id)
+    said = in_words({"code": code, "message": message} for code, message, _ in reasons)
+    return f"no invoice could be made of {remainder.failed} billing events: {said}"
 
 
 def warning(message: str, subject_id: str | None = None) -> LogLine:

@@ -13,7 +13,8 @@ select event.account_id, reason.value ->> 'code' as code, min(reason.value ->> '
   count(*) as events
 from run_events join billing_events as event using (billing_event_id)
 cross join lateral jsonb_array_elements(run_events.reasons) as reason
-where run_events.run_id = $1 and run_events.state in ('below_threshold', 'failed') and event.account_id is not null
+where run_events.run_id = $1 and run_events.state in ('below_threshold', 'failed', 'pending')
+  and event.account_id is not null
 group by event.account_id, reason.value ->> 'code' order by event.account_id, code limit $2
 """
 
@@ -29,6 +30,6 @@ class AccountLeft:
 
 
 async def accounts_left(connection: Reader, run_id: str) -> list[AccountLeft]:
-    """The accounts below the threshold, or whose documents failed, by account and code."""
+    """The accounts below the threshold, or whose documents failed or are tried again, by account and code."""
     rows = await connection.fetch(_ACCOUNTS_LEFT, run_id, ACCOUNTS_MAX)
     return [AccountLeft(row["account_id"], row["code"], row["message"], row["events"]) for row in rows]

@@ -28,6 +28,7 @@ _COLUMNS: Final = (
     "documents_seen",
     "not_passed_expected",
     "not_passed_seen",
+    "pending_expected",
 )
 _INSERT: Final = """
 insert into executions (execution_id, run_id, number, step, status, phase, closes_events, starter, correlation_id,
@@ -69,7 +70,8 @@ class StoredExecution:
     `execution.log` holds the lines that were added since it was loaded. `phase` is where in the step it is, `place`
     where in a list that it goes through. `asked` and `answered` count what it asked of other services, in so many
     `parts`. `closes_events`: what is cancelled is cancelled for good. `process_run_id` is the process run that makes
-    its drafts, of which so many documents and events not passed are expected (None: not said yet) and seen.
+    its drafts, of which so many documents and events not passed are expected (None: not said yet) and seen; and so many
+    events it is still to try again (domain.md section 4, "Process run").
     """
 
     execution: Execution
@@ -89,6 +91,7 @@ class StoredExecution:
     documents_seen: int = 0
     not_passed_expected: int | None = None
     not_passed_seen: int = 0
+    pending_expected: int = 0
 
     @property
     def execution_id(self) -> str:

@@ -50,11 +50,14 @@ returning run_events.billing_event_id
 _NOT_PASSED: Final = """
 update run_events set state = given.fate, reasons = given.reasons::jsonb
 from unnest($2::text[], $3::text[], $4::text[]) as given (billing_event_id, fate, reasons)
-where run_id = $1 and run_events.billing_event_id = given.billing_event_id and state = 'draft'
+where run_id = $1 and run_events.billing_event_id = given.billing_event_id and state in ('draft', 'pending')
+  and not let_go
 returning run_events.billing_event_id
 """
 _DRAFTED: Final = """
-update run_events set document_id = given.document_id
+update run_events set document_id = given.document_id,
+  state = case when state = 'pending' then 'draft' else state end,
+  reasons = case when state = 'pending' then null else reasons end
 from unnest($2::text[], $3::text[]) as given (billing_event_id, document_id)
 where run_id = $1 and run_events.billing_event_id = given.billing_event_id and claimed
 """
@@ -75,36 +78,24 @@ returning known.billing_event_id
 """
 _UNCLAIMED: Final = """
 update run_events set state = $3
-where run_id = $1 and billing_event_id = any($2::text[]) and state = 'draft' and document_id is null
+where run_id = $1 and billing_event_id = any($2::text[]) and state in ('draft', 'pending') and document_id is null
 returning billing_event_id
 """
 _NOT_HELD: Final = """
 update run_events set state = case when state = 'asked' then 'left_out' else 'failed' end,
   reasons = given.reasons::jsonb
 from unnest($2::text[], $3::text[]) as given (billing_event_id, reasons)
-where run_id = $1 and run_events.billing_event_id = given.billing_event_id and state in ('draft', 'asked')
+where run_id = $1 and run_events.billing_event_id = given.billing_event_id and state in ('draft', 'pending', 'asked')
   and let_go and document_id is null
 returning run_events.billing_event_id
 """
 _HOLD_AGAIN: Final = """
 update run_events set let_go = false
-where run_id = $1 and let_go and state in ('draft', 'asked') and document_id is null
+where run_id = $1 and let_go and state in ('draft', 'pending', 'asked') and document_id is null
 """
 _LEAVE_OUT_SELECTED: Final = """
 update run_events set state = 'left_out', reasons = '[{"code": "run_cancelled", "message": "", "detail": null}]'
 where run_id = $1 and state = 'selected'
-"""
-_FAIL_WITHOUT_DOCUMENT: Final = """
-update run_events set state = 'failed', reasons = '[{"code": "no_document", "message": "", "detail": null}]'
-where run_id = $1 and state = 'draft' and document_id is null
-returning billing_event_id
-"""
-_WITHOUT_DOCUMENT: Final = """
-select count(*) from run_events where run_id = $1 and state = any($2::text[]) and document_id is null
-"""
-_IDS_WITHOUT_DOCUMENT: Final = """
-select billing_event_id from run_events where run_id = $1 and state = $2 and document_id is null
-order by billing_event_id
 """
 _ACCOUNTS: Final = """
 select billing_event_id, account_id from billing_events
@@ -186,7 +177,7 @@ async def mark_not_passed(
     run_id: str,
     not_passed: Mapping[str, tuple[Fate, Sequence[Mapping[str, Any]]]],
 ) -> frozenset[str]:
-    """No document was made of these events; returns the ids of those that were waiting for one."""
+    """No document was made of these events; returns the ids of those that were waiting for one, and are not let go."""
     rows = await connection.fetch(
         _NOT_PASSED,
         run_id,
@@ -249,23 +240,6 @@ async def let_go_again(connection: Connection, run_id: str) -> None:
 async def leave_out_selected(connection: Connection, run_id: str) -> None:
     """Leave out what was selected and never asked for, since the run is cancelled."""
     await connection.execute(_LEAVE_OUT_SELECTED, run_id)
-
-
-async def fail_without_document(connection: Connection, run_id: str) -> list[str]:
-    """Give up the claimed events of which the process run has made neither a document nor an answer; their ids."""
-    rows = await connection.fetch(_FAIL_WITHOUT_DOCUMENT, run_id)
-    return sorted(row["billing_event_id"] for row in rows)
-
-
-async def count_without_document(connection: Reader, run_id: str, states: Sequence[str]) -> int:
-    """How many events in these states no document bills."""
-    return int(await connection.fetchval(_WITHOUT_DOCUMENT, run_id, states))
-
-
-async def ids_without_document(connection: Reader, run_id: str, state: str) -> list[str]:
-    """The ids of the events in this state that no document bills, in order."""
-    rows = await connection.fetch(_IDS_WITHOUT_DOCUMENT, run_id, state)
-    return [row["billing_event_id"] for row in rows]
 
 
 async def accounts_of(connection: Reader, billing_event_ids: Iterable[str]) -> dict[str, str]:

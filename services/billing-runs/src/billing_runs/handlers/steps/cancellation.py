@@ -5,10 +5,10 @@ from typing import Final
 from billing_runs.handlers.session import RunSession
 from billing_runs.handlers.steps.document_commands import cancel_documents, unclaim_events
 from billing_runs.handlers.steps.places import START_OF_DOCUMENTS, document_after
-from billing_runs.store import document_steps, run_documents, run_events
+from billing_runs.store import document_steps, run_documents, run_events, unbilled_events
 
 CHUNK: Final = 5_000
-STILL_HELD: Final = ("draft", "asked")
+STILL_HELD: Final = ("draft", "pending", "asked")
 
 
 async def advance(session: RunSession) -> None:
@@ -20,8 +20,9 @@ async def advance(session: RunSession) -> None:
     execution = session.execution
     if execution.asked == 0:
         await run_events.leave_out_selected(connection, run_id)
+        await unbilled_events.take_up_failed(connection, run_id)
         counts, _ = await run_documents.count_documents(connection, run_id)
-        events = await run_events.count_without_document(connection, run_id, STILL_HELD)
+        events = await unbilled_events.count_without_document(connection, run_id, STILL_HELD)
         session.expect(counts.live + events)
     start = document_after(execution.place)
     document_ids = await document_steps.take_to_cancel(
@@ -41,7 +42,7 @@ async def advance(session: RunSession) -> None:
     session.update(asked=execution.asked + asked, place=place)
     if asked:
         return
-    held = await run_events.count_without_document(connection, run_id, STILL_HELD)
+    held = await unbilled_events.count_without_document(connection, run_id, STILL_HELD)
     asked_documents = await document_steps.count_asked_by(connection, run_id, execution.execution_id)
     if held or asked_documents:
         session.rest()

@@ -3,12 +3,13 @@
 from typing import Any, Final
 
 from billing_runs.domain.executions import LogLevel, LogLine
+from billing_runs.domain.lifecycle import has_made_nothing
 from billing_runs.domain.review import AutomaticAction, Review, automatic_action
 from billing_runs.handlers.quarantine import quarantine
-from billing_runs.handlers.session import DRAFTING, WAITING, RunSession, error, is_answered, now
+from billing_runs.handlers.session import DRAFTING, WAITING, RunSession, error, is_answered, now, warning
 from billing_runs.handlers.steps.document_commands import cancel_documents, unclaim_events
 from billing_runs.handlers.steps.places import START_OF_DOCUMENTS, document_after, document_place
-from billing_runs.store import document_steps, run_events
+from billing_runs.store import document_steps, run_documents, unbilled_events
 from shared.contracts.base import MESSAGE_IDS_MAX
 from shared.ids import derived_id
 from shared.money import format_amount
@@ -18,6 +19,8 @@ SETTLING: Final = "settling"
 JUDGING: Final = "judging"
 CHUNK_DOCUMENTS: Final = 1_000
 CHUNK_EVENTS: Final = 5_000
+
+_PENDING: Final = "internal_error: failed by a fault of the system's own, and is tried again"
 
 
 async def advance(session: RunSession) -> None:
@@ -43,7 +46,8 @@ async def advance(session: RunSession) -> None:
 
 async def _start_process_run(session: RunSession) -> None:
     run, settings = session.run, session.run.settings
-    events = await run_events.count_without_document(session.work.connection, run.run_id, ["draft"])
+    await unbilled_events.take_up_failed(session.work.connection, run.run_id)
+    events = await unbilled_events.count_without_document(session.work.connection, run.run_id, ["draft"])
     session.expect(events)
     if events == 0:
         session.update(phase=JUDGING)
@@ -75,19 +79,34 @@ async def _selection(session: RunSession, events: int) -> dict[str, Any]:
     """
     if events > MESSAGE_IDS_MAX:
         return {"eligible": True}
-    ids = await run_events.ids_without_document(session.work.connection, session.run.run_id, "draft")
+    ids = await unbilled_events.ids_without_document(session.work.connection, session.run.run_id, "draft")
     return {"billing_event_ids": ids}
 
 
 async def _settle(session: RunSession) -> None:
-    """Events without a document: the run gives them up, so that they can be billed in another way."""
+    """Events without a document: the run gives them up, so that they can be billed in another way.
+
+    It keeps those that the connector tries again, and all of them where nothing was made: *process* tries again then.
+    """
     connection, run_id = session.work.connection, session.run.run_id
-    forgotten = await run_events.fail_without_document(connection, run_id)
-    session.progress(
-        done=len(forgotten), lines=[error("no_document: no document was made", each) for each in forgotten]
-    )
-    if not await unclaim_events(session, ["failed"], closes_events=False, limit=CHUNK_EVENTS):
+    if session.execution.pending_expected:
+        pending = await unbilled_events.pend_without_document(connection, run_id)
+        session.progress(lines=[warning(_PENDING, each) for each in pending])
+    else:
+        forgotten = await unbilled_events.fail_without_document(connection, run_id)
+        lines = [error("no_document: no document was made", each) for each in forgotten]
+        session.progress(done=len(forgotten), lines=lines)
+    if not await let_failed_go(session, limit=CHUNK_EVENTS):
         session.update(phase=JUDGING)
+
+
+async def let_failed_go(session: RunSession, *, limit: int) -> int:
+    """Have up to `limit` failed events let go, unless the run has made nothing at all; returns how many there were."""
+    connection, run_id = session.work.connection, session.run.run_id
+    counts, _ = await run_documents.count_documents(connection, run_id)
+    if has_made_nothing(counts, await unbilled_events.remainder_of(connection, run_id)):
+        return 0
+    return await unclaim_events(session, ["failed"], closes_events=False, limit=limit)
 
 
 async def _act_on_bad_drafts(session: RunSession) -> None:
