@@ -62,6 +62,7 @@ def test_validate_false_leaves_drafts() -> None:
         {"billing_event_ids": ["BE-1", "BE-1"]},
         {"batch_ids": ["BB-1"]},
         {"filter": {}},
+        {"filter": {"stage": "awaiting_release"}},
         {
             "filter": {
                 "project_id": "P-1",
@@ -90,7 +91,7 @@ def test_a_selection_is_one_of_three(select: Body) -> None:
         ({"batch_ids": []}, ("batch_ids",)),
         ({"billing_event_ids": "BE-1"}, ("billing_event_ids",)),
         ({"billing_event_ids": ["BE 1"]}, ("billing_event_ids", 0)),
-        ({"filter": {"stage": "released"}}, ("filter", "stage")),
+        ({"filter": {"stage": "lost"}}, ("filter", "stage")),
         ({"filter": {"currency": "XXX"}}, ("filter", "currency")),
         ({"filter": {"date_from": "1.11.2026"}}, ("filter", "date_from")),
         ({"eligible": False}, ("eligible",)),
@@ -170,6 +171,12 @@ def test_a_runs_kind_goes_with_its_scope() -> None:
     assert _wrong_fields(CreateRun, {"run_id": "R-1", "scope": CYCLE}) == [("kind",)]
     mixed: Body = {"run_id": "R-1", "kind": "cycle", "scope": {"batch_ids": ["BB-1"]}}
     assert _wrong_fields(CreateRun, mixed) == [("kind",)]
+
+
+def test_a_runs_scope_has_no_stage() -> None:
+    """The events that it releases first would leave its scope."""
+    body: Body = {"run_id": "R-1", "scope": {"filter": {"stage": "awaiting_release"}}}
+    assert _wrong_fields(CreateRun, body) == [("scope", "filter", "stage")]
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,10 @@ class BillingEventFilter(Closed):
 
 
 class StagedFilter(BillingEventFilter):
-    """The same, of one stage, as lists of billing events take it: `awaiting_release` holds what is `queued`, too."""
+    """The same, of one stage, as lists of billing events take it: `awaiting_release` holds what is `queued`, too.
+
+    A billing run's scope names none: what it releases first would leave it.
+    """
 
     stage: Stage | None = None
 
