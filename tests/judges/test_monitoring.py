@@ -21,6 +21,7 @@ async def exposed() -> dict[str, set[str]]:
     measure()
     metrics.begin_line("psa")
     metrics.set_lag("psa", 1)
+    metrics.set_ready("broker", ok=True)
     metrics.set_outbox(1, 1.0)
     metrics.set_refused_keys(0)
     metrics.observe_batch("psa", 1, 0.1, 0)

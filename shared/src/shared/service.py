@@ -17,6 +17,7 @@ from typing import Any, Final
 import structlog
 import uvloop
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from fastapi import APIRouter
 from faststream.kafka import KafkaBroker
@@ -32,6 +33,7 @@ from shared.kafka_options import client_options, faststream_security
 from shared.memory import spare_collections
 from shared.messaging import dead_letters, inbox
 from shared.messaging.batches import BatchProcessor, Line, group_of
+from shared.messaging.broker_pulse import BrokerPulse
 from shared.messaging.line_guard import LineGuard
 from shared.messaging.lines import Consumer, broker_log
 from shared.messaging.producer import KeyedProducer
@@ -45,6 +47,8 @@ from shared.workers import Worker
 WATCH_SECONDS: Final = 0.5
 RELAY_STALL_SECONDS_MAX: Final = 30.0
 PRODUCER_BYTES_MAX: Final = 20 * 1024 * 1024
+RETRY_BACKOFF_MS: Final = 500
+"""How long a Kafka client waits before it tries again what failed: each line has several loops that do."""
 HOUSEKEEPING_SECONDS: Final = 60.0
 MEASURING_SECONDS: Final = 5.0
 
@@ -105,7 +109,18 @@ def make_broker(settings: ServiceSettings, *, service: str) -> KafkaBroker:
         apply_types=False,
         graceful_timeout=15.0,
         metadata_max_age_ms=30_000,
+        retry_backoff_ms=RETRY_BACKOFF_MS,
         logger=broker_log(),
+    )
+
+
+def make_pulse_client(settings: ServiceSettings, *, service: str) -> AIOKafkaAdminClient:
+    """The client that asks whether the broker is there."""
+    return AIOKafkaAdminClient(
+        client_id=f"{service}-pulse",
+        request_timeout_ms=15_000,
+        metadata_max_age_ms=300_000,
+        **client_options(settings),
     )
 
 
@@ -120,6 +135,7 @@ def make_producer(settings: ServiceSettings, *, service: str) -> AIOKafkaProduce
         max_request_size=PRODUCER_BYTES_MAX,
         request_timeout_ms=40_000,
         metadata_max_age_ms=30_000,
+        retry_backoff_ms=RETRY_BACKOFF_MS,
         **client_options(settings),
     )
 
@@ -164,6 +180,8 @@ class Service:
         async with AsyncExitStack() as stack:
             self._start("http", self._serve_http())
             stack.push_async_callback(self._stop_tasks, "http")
+            self._start("health", self._health.watch())
+            stack.push_async_callback(self._stop_tasks, "health")
             starting = asyncio.create_task(self._start_messaging(stack), name="starting")
             await self._watch(starting)
         log.info("service stopped", service=self.name)
@@ -183,14 +201,8 @@ class Service:
     async def _start_messaging(self, stack: AsyncExitStack) -> None:
         for worker in self._parts.workers:
             self._health.add(f"worker {worker.name}", worker.check)
-        ready = asyncio.Event()
-
-        async def check_broker() -> str | None:
-            if not ready.is_set():
-                raise RuntimeError("not reached yet")
-            return None
-
-        self._health.add("broker", check_broker)
+        pulse = BrokerPulse(lambda: make_pulse_client(self._settings, service=self.name))
+        self._health.add("broker", pulse.check)
         await self._database.open()
         stack.push_async_callback(self._database.close)
         producer = await self._start_producer()
@@ -212,8 +224,9 @@ class Service:
             self._health.add(f"line {consumer.line.name}", consumer.check)
             self._start(f"line {consumer.line.name}", self._watch_consumer(consumer))
         stack.push_async_callback(self._stop_tasks, "line")
+        self._start("broker", pulse.run())
+        stack.push_async_callback(self._stop_tasks, "broker")
         spare_collections()
-        ready.set()
         log.info("service is up", service=self.name, lines=[line.name for line in self._parts.lines])
 
     async def _start_producer(self) -> KeyedProducer:

@@ -103,7 +103,7 @@ class ServiceProcess:
             self._process.kill()
 
     def is_ready(self) -> bool:
-        """Whether it runs and says that it is ready."""
+        """Whether it runs and says that it is ready, none of its parts degraded: messages go through it too."""
         return self.is_running() and self._is_ready()
 
     def _spawn(self) -> ManagedProcess:
@@ -127,9 +127,7 @@ class ServiceProcess:
         if pid is None or not listens(pid, self.port):
             return False
         try:
-            return (
-                httpx.get(f"{self.url}/health/ready", timeout=5, trust_env=False).status_code
-                == httpx.codes.OK
-            )
-        except httpx.HTTPError:
+            answer = httpx.get(f"{self.url}/health/ready", timeout=5, trust_env=False)
+            return bool(answer.json()["status"] == "ready")
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return False

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
@@ -12,6 +13,7 @@ import structlog
 
 from shared.backoff import Backoff
 from shared.database.faults import Fault, fault_of, is_transient
+from shared.database.pulse import Pulse
 from shared.database.unit_of_work import UnitOfWork
 
 Result = TypeVar("Result")
@@ -19,10 +21,25 @@ Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionPr
 
 RETRIES_MAX: Final = 5
 CONNECT_BACKOFF_SECONDS_MAX: Final = 5.0
+RESERVED_CONNECTIONS_MAX: Final = 4
+"""Connections for HTTP alone, which lines and workers cannot take, however much they have to do."""
 STATEMENT_SECONDS_MAX: Final = 10
 """How long a statement stays prepared. Its plan was made for the tables as they were: empty, perhaps, a moment ago."""
 
+_reserved: ContextVar[bool] = ContextVar("reserved", default=False)
+
 log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def reserved_connections() -> Iterator[None]:
+    """What is done in this block, and in tasks that begin in it, uses the connections that are kept for HTTP."""
+    token = _reserved.set(True)
+    try:
+        yield
+    finally:
+        _reserved.reset(token)
+
 
 _JSONB_VERSION: Final = b"\x01"
 _EMPTY_OBJECT: Final = _JSONB_VERSION + b"{}"
@@ -60,15 +77,18 @@ class Database:
         self._application_name = application_name
         self._connections_max = connections_max
         self._pool: asyncpg.Pool[Any] | None = None
+        self._reserved_pool: asyncpg.Pool[Any] | None = None
+        self._pulse = Pulse(self.connect)
         self.committed = asyncio.Event()
         """Set when a transaction has left messages in the outbox; the relay waits for it."""
 
     @property
     def pool(self) -> "asyncpg.Pool[Any]":
-        """The pool. Raises ConnectionError while the database has not been reached yet."""
-        if self._pool is None:
+        """The pool, for HTTP its own. Raises ConnectionError while the database has not been reached yet."""
+        pool = self._reserved_pool if _reserved.get() else self._pool
+        if pool is None:
             raise ConnectionError("the database has not been reached yet")
-        return self._pool
+        return pool
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -92,14 +112,10 @@ class Database:
         backoff = Backoff(0.2, CONNECT_BACKOFF_SECONDS_MAX)
         while self._pool is None:
             try:
-                self._pool = await asyncpg.create_pool(
-                    self._url,
-                    min_size=1,
-                    max_size=self._connections_max,
-                    init=_prepare,
-                    reset=_keep_session,
-                    max_inactive_connection_lifetime=300,
-                    **self._options(),
+                self._pool = await self._make_pool(connections_min=1, connections_max=self._connections_max)
+                # Opened by the first request that needs one.
+                self._reserved_pool = await self._make_pool(
+                    connections_min=0, connections_max=RESERVED_CONNECTIONS_MAX
                 )
             except Exception as error:
                 if not is_transient(error):
@@ -107,14 +123,33 @@ class Database:
                 log.warning("database is not reachable yet, trying again", reason=type(error).__name__)
                 await backoff.wait()
 
+    async def _make_pool(self, *, connections_min: int, connections_max: int) -> "asyncpg.Pool[Any]":
+        return await asyncpg.create_pool(
+            self._url,
+            min_size=connections_min,
+            max_size=connections_max,
+            init=_prepare,
+            reset=_keep_session,
+            max_inactive_connection_lifetime=300,
+            **self._options(),
+        )
+
     async def close(self) -> None:
-        """Close the pool, waiting a little for what is under way."""
-        if self._pool is not None:
+        """Close the pools, waiting a little for what is under way."""
+        await self._pulse.close()
+        for pool in (self._reserved_pool, self._pool):
+            if pool is None:
+                continue
             try:
-                await asyncio.wait_for(self._pool.close(), timeout=5)
+                await asyncio.wait_for(pool.close(), timeout=5)
             except TimeoutError:
-                self._pool.terminate()
-            self._pool = None
+                pool.terminate()
+        self._pool = self._reserved_pool = None
+
+    async def check(self) -> None:
+        """Raise if the database does not answer; needs none of the connections that work may hold."""
+        _ = self.pool
+        await self._pulse.check()
 
     async def connect(self) -> "asyncpg.Connection[Any]":
         """A connection apart from the pool, for what holds a session lock."""

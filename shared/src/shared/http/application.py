@@ -68,11 +68,8 @@ def create_application(
     )
     handle_problems(application)
 
-    async def check_database() -> None:
-        await database.pool.fetchval("select 1")
-
-    health.add("database", check_database)
-    health.add("token_keys", verifier.check_keys)
+    health.add("database", database.check, needed=True)
+    health.add("token_keys", verifier.check_keys, needed=True)
     application.include_router(health_router(health))
     for router in routers:
         application.include_router(router)

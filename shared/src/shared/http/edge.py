@@ -7,6 +7,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.database.database import reserved_connections
 from shared.database.faults import is_transient
 from shared.http.failures import problem_of_status
 from shared.http.problems import problem_response
@@ -55,7 +56,8 @@ class Edge:
                 await send_with_headers(message)
 
         try:
-            await self.app(scope, receive, send_as_problem)
+            with reserved_connections():
+                await self.app(scope, receive, send_as_problem)
         except Exception as error:  # noqa: BLE001 - the end of the line for whatever a request raised
             level = log.warning if is_transient(error) else log.error
             level("request failed", method=scope["method"], **describe(error))

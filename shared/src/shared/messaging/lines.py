@@ -175,14 +175,3 @@ class Consumer:
         return f"{lag} records behind" + (
             f", {held_back} held back by an open transaction" if held_back else ""
         )
-
-
-async def wait_for_broker(broker: KafkaBroker, *, timeout_seconds: float) -> None:
-    """Wait until the broker answers; says so while it does not. Raises TimeoutError."""
-    deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline:
-        if await broker.ping(timeout=5.0):
-            return
-        log.warning("broker is not reachable yet, trying again")
-        await asyncio.sleep(0.5)
-    raise TimeoutError("the broker could not be reached")

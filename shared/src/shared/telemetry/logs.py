@@ -15,6 +15,8 @@ import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.telemetry.repeats import Repeats
+
 FRAMES_MAX: Final = 12
 
 _QUIET_LOGGERS: Final = {
@@ -47,6 +49,7 @@ def configure_logs(service: str, instance: str, *, level: str = "info", stream: 
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _render],
         )
     )
+    handler.addFilter(Repeats())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

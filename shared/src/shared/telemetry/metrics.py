@@ -32,6 +32,10 @@ _DURATION_SECONDS: Final = (
 )
 _BATCH_RECORDS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 
+READY: Final = _METER.create_gauge(
+    "sluice_ready",
+    description="Whether a part of the service is well (1) or not (0), by check.",
+)
 CONSUMER_LAG_RECORDS: Final = _METER.create_gauge(
     "sluice_consumer_lag_records",
     description="How many records of a line's topics wait to be taken, by line.",
@@ -122,6 +126,11 @@ def begin_line(line: str) -> None:
     for counter in (INBOX_DUPLICATES, DEAD_LETTERS, BATCHES_NOT_TAKEN, LINE_PAUSES):
         counter.add(0, {"line": line})
     OWN_FAULTS.add(0, {"place": f"line {line}"})
+
+
+def set_ready(check: str, *, ok: bool) -> None:
+    """Whether a part is well."""
+    READY.set(int(ok), {"check": check})
 
 
 def set_lag(line: str, lag_records: int) -> None:
