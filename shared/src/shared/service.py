@@ -36,6 +36,7 @@ from shared.messaging.batches import BatchProcessor, Line, group_of
 from shared.messaging.broker_pulse import BrokerPulse
 from shared.messaging.line_guard import LineGuard
 from shared.messaging.lines import Consumer, broker_log
+from shared.messaging.places import GapError
 from shared.messaging.producer import KeyedProducer
 from shared.messaging.relay import Relay, measure_outbox
 from shared.settings import ServiceSettings
@@ -261,6 +262,8 @@ class Service:
 
     async def _watch_consumer(self, consumer: Consumer) -> None:
         while not consumer.has_died:
+            if consumer.gap is not None:
+                raise GapError(f"line {consumer.line.name}: {consumer.gap}")
             metrics.set_lag(consumer.line.name, consumer.lag_records())
             await asyncio.sleep(WATCH_SECONDS)
 
@@ -320,6 +323,9 @@ def run_service(name: str, settings: ServiceSettings, compose: Compose) -> None:
     metrics.configure_metrics(name, settings.instance_id)
     try:
         uvloop.run(Service(name, settings, compose).run())
-    except ServiceEndedError:
-        log.exception("service ended")
+    except ServiceEndedError as error:
+        if isinstance(error.__cause__, GapError):
+            log.error("service ended", reason=str(error.__cause__))
+        else:
+            log.exception("service ended")
         sys.exit(1)

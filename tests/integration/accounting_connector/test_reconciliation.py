@@ -13,6 +13,7 @@ from integration.accounting_connector.driver import (
     start_ids,
     withdraw,
 )
+from support.records import message_record
 
 PLANTED = [
     ("lines_match_items", "update document_lines set amount = amount + 1 where billing_event_id = 'BE-1'"),
@@ -25,6 +26,10 @@ PLANTED = [
     ("numbers", "update documents set number = 'SIN-2026-000099' where number = 'SIN-2026-000001'"),
     ("numbers", "update number_series set last_number = last_number + 1"),
     ("numbers", "update documents set date = date - 1 where number = 'SIN-2026-000002'"),
+    (
+        "told_documents",
+        "insert into told_documents values ('D-LOST', 'BE-1', 'SIN-2026-000007', '2026-11-20')",
+    ),
     ("dead_letters", "insert into dead_letters values ('x', 'release.events', 0, 999999999, 'lost')"),
 ]
 
@@ -68,11 +73,37 @@ async def checks(client: httpx.AsyncClient) -> dict[str, bool]:
 
 async def test_the_books_balance(books: ConnectorDriver, client: httpx.AsyncClient) -> None:
     found = await checks(client)
-    assert len(found) == 6
+    assert len(found) == 7
     assert all(found.values())
     assert await books.facts("difference-found") == []
     positions = (await client.get("/reconciliation")).json()["positions"]
     assert {position["line"] for position in positions} == {"reference", "release", "commands"}
+
+
+async def test_numbers_that_a_restored_database_gives_once_more_are_found(
+    books: ConnectorDriver, client: httpx.AsyncClient
+) -> None:
+    """Release tells of a document that the tables have forgotten, and whose number another one has now."""
+    documents = (await client.get("/documents")).json()["items"]
+    [kept] = [each for each in documents if each["number"] == "SIN-2026-000001"]
+    invoiced = {"billing_event_id": "BE-1", "project_id": "P-1", "invoice_date": "2026-11-20"}
+    invoiced["invoice_number"] = "SIN-2026-000001"
+    fact = "release.billing-event.invoiced.v1"
+    await books.release(
+        message_record(fact, invoiced | {"document_id": kept["document_id"]}),
+        message_record(fact, invoiced | {"document_id": "D-FORGOTTEN"}),
+    )
+    body = (await client.get("/reconciliation")).json()
+    [found] = [each["differences"] for each in body["checks"] if each["check"] == "told_documents"]
+    assert found == [
+        {
+            "document_id": "D-FORGOTTEN",
+            "billing_event_id": "BE-1",
+            "number": "SIN-2026-000001",
+            "date": "2026-11-20",
+            "number_given_to": kept["document_id"],
+        }
+    ]
 
 
 @pytest.mark.parametrize(("check", "damage"), PLANTED)

@@ -23,6 +23,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "job": "job",
     "run": "run",
     "dead-letters": "dead_letters",
+    "accept-gap": "accept_gap",
     "reconcile": "reconcile",
     "bench": "bench",
 }

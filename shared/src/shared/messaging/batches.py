@@ -65,6 +65,15 @@ _REACHED: Final = """
 select topic, partition, next_offset from consumed_positions where line = $1 order by topic, partition for update
 """
 
+_KNOWN: Final = "select topic, partition, next_offset from consumed_positions where line = $1"
+_STEP_OVER: Final = """
+insert into consumed_positions as position
+  (line, topic, partition, next_offset, applied, duplicates, dead_letters, ignored, records)
+select $1, *, 0, 0, 0, 0, 0 from unnest($2::text[], $3::int[], $4::bigint[])
+order by 2, 3
+on conflict (line, topic, partition) do update set next_offset = greatest(position.next_offset, excluded.next_offset)
+"""
+
 _Place = tuple[str, int, int]
 
 Handler = Callable[[UnitOfWork, Sequence[Message]], Awaitable[None]]
@@ -133,6 +142,17 @@ class BatchProcessor:
     def is_paused(self) -> bool:
         """Whether the line has stopped because most of what comes is bad."""
         return self._guard.pause_seconds(time.monotonic()) > 0
+
+    async def known_offsets(self) -> dict[tuple[str, int], int]:
+        """The next offset of each partition that the line has read from, as the database knows it."""
+        rows = await self._database.pool.fetch(_KNOWN, self._line.name)
+        return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+    async def pass_to(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Note that partitions hold nothing more before these offsets: the ends of transactions take some, too."""
+        keys = sorted(offsets)
+        columns = [[key[0] for key in keys], [key[1] for key in keys], [offsets[key] for key in keys]]
+        await self._database.run(lambda work: work.connection.execute(_STEP_OVER, self._line.name, *columns))
 
     async def take(self, records: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
         """Take a batch: when this returns, its offsets may be committed.

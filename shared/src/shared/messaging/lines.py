@@ -19,7 +19,8 @@ from faststream.kafka import KafkaBroker
 from shared.kafka_options import ISOLATION_LEVEL
 from shared.messaging.batches import BatchNotTakenError, BatchProcessor, Line
 from shared.messaging.offsets import Offsets, TakenRecords
-from shared.messaging.polling import BATCH_TIMEOUT_MS, Polling, position_of, stable_end_of
+from shared.messaging.placing import Placing, position_of
+from shared.messaging.polling import BATCH_TIMEOUT_MS, Polling, stable_end_of
 
 HEARTBEAT_INTERVAL_MS: Final = 3_000
 POLL_INTERVAL_MS_MAX: Final = 300_000
@@ -117,7 +118,7 @@ class Consumer:
             await asyncio.sleep(max(0.0, line.pace_seconds - (time.monotonic() - started)))
 
         self.subscriber(take)
-        self._polling = Polling(line.name, records_max=line.records_max)
+        self._polling = Polling(line.name, Placing(line.name, processor), records_max=line.records_max)
         self.subscriber.get_msg = self._polling.poll  # type: ignore[method-assign]
 
     @property
@@ -153,6 +154,11 @@ class Consumer:
             if end is not None and stable_end is not None:
                 held_back += max(0, end - stable_end)
         return held_back
+
+    @property
+    def gap(self) -> str | None:
+        """What the line cannot read any more, in a sentence; the service has to stop then."""
+        return self._polling.placing.gap
 
     async def check(self) -> str | None:
         """Raise if the line cannot go on; a sentence about it otherwise."""

@@ -25,6 +25,7 @@ from aiokafka.errors import (
 )
 
 from shared.backoff import Backoff
+from shared.messaging.placing import Placing, position_of
 from shared.telemetry import metrics
 
 BATCH_TIMEOUT_MS: Final = 20
@@ -44,13 +45,6 @@ _PLACE_SECONDS: Final = 0.5
 log = structlog.get_logger(__name__)
 
 
-def position_of(consumer: Any, partition: TopicPartition) -> int | None:
-    """Where the consumer is in the partition; None if it does not know yet. aiokafka's own call would wait."""
-    assignment = consumer._subscription.subscription.assignment  # noqa: SLF001
-    state = assignment.state_value(partition) if assignment else None
-    return state.position if state is not None and state.has_valid_position else None
-
-
 @dataclass(slots=True)
 class _Held:
     """A partition that cannot be read: why, from which offset on, and until when it is left alone."""
@@ -63,8 +57,9 @@ class _Held:
 class Polling:
     """Gives a line the next records of its consumer."""
 
-    def __init__(self, line: str, *, records_max: int) -> None:
+    def __init__(self, line: str, placing: Placing, *, records_max: int) -> None:
         self._line = line
+        self.placing = placing
         self._records_max = records_max
         self._doubted: dict[TopicPartition, int] = {}
         """Partitions that are polled alone, and how many records are asked of each."""
@@ -86,6 +81,9 @@ class Polling:
 
     async def poll(self, consumer: Any) -> "tuple[ConsumerRecord[bytes, bytes], ...]":
         """The next records, none after a short wait. Raises KafkaError for what is wrong with no single partition."""
+        if not await self.placing.place(consumer):
+            await asyncio.sleep(_PLACE_SECONDS)
+            return ()
         self._begin(consumer)
         alone, asked = self._whose_turn(consumer)
         reached = {each: position_of(consumer, each) for each in asked or consumer.assignment()}
@@ -104,7 +102,9 @@ class Polling:
             return ()
         if alone is not None:
             self._trust(consumer, alone, bool(fetched))
+        self.placing.note_read(fetched)
         if not fetched:
+            await self.placing.pass_over(consumer)
             await asyncio.sleep(BATCH_TIMEOUT_MS / 1_000)
         return tuple(chain(*fetched.values()))
 

@@ -1,6 +1,7 @@
 """A service's database with the kit on it, messages that are easy to make, and lines on a real broker."""
 
 import json
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -129,6 +130,21 @@ def settings(kafka_server: Broker, database: FreshDatabase) -> ServiceSettings:
 @pytest.fixture
 async def producer(kafka_server: Broker) -> AsyncIterator[AIOKafkaProducer]:
     producer = AIOKafkaProducer(bootstrap_servers=kafka_server.bootstrap_servers)
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+@pytest.fixture
+async def transactional(kafka_server: Broker) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer whose batches are compressed and transactional."""
+    if not kafka_server.is_idempotent:
+        pytest.skip("this broker has no transactions")
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka_server.bootstrap_servers,
+        transactional_id=secrets.token_hex(6),
+        compression_type="zstd",
+    )
     await producer.start()
     yield producer
     await producer.stop()

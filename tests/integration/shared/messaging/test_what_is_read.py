@@ -1,7 +1,7 @@
 """What a line reads of its topics: nothing that was not committed, in whatever codec it comes (domain.md section 7)."""
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,21 +39,6 @@ def both_topics(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     }
     monkeypatch.setattr("shared.messaging.message.CATALOGUE", {**catalogue.CATALOGUE, **entries})
     return names
-
-
-@pytest.fixture
-async def transactional(kafka_server: Broker) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer whose batches are compressed and transactional."""
-    if not kafka_server.is_idempotent:
-        pytest.skip("this broker has no transactions")
-    producer = AIOKafkaProducer(
-        bootstrap_servers=kafka_server.bootstrap_servers,
-        transactional_id=secrets.token_hex(6),
-        compression_type="zstd",
-    )
-    await producer.start()
-    yield producer
-    await producer.stop()
 
 
 async def send(producer: AIOKafkaProducer, topics: dict[str, str], name: str) -> None:

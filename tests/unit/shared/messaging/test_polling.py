@@ -1,13 +1,15 @@
 """A partition that cannot be read is found and held, and the others go on (domain.md section 7)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException, GroupAuthorizationFailedError
 
 from shared.messaging import polling
+from shared.messaging.placing import Placing
 from shared.messaging.polling import Polling
 
 FIRST, SECOND = TopicPartition("topic", 0), TopicPartition("topic", 1)
@@ -63,6 +65,36 @@ class Consumer:
         return found
 
 
+class Placed(Placing):
+    """Partitions begin where they are."""
+
+    def __init__(self) -> None:
+        super().__init__("psa", Unknown())
+
+    async def place(self, consumer: Any) -> bool:
+        return True
+
+    def note_read(self, fetched: object) -> None:
+        pass
+
+    async def pass_over(self, consumer: Any) -> None:
+        pass
+
+
+class Unknown:
+    """A database that knows of no partition."""
+
+    async def known_offsets(self) -> dict[tuple[str, int], int]:
+        return {}
+
+    async def pass_to(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        pass
+
+
+def polling_of() -> Polling:
+    return Polling("psa", Placed(), records_max=500)
+
+
 @pytest.fixture(autouse=True)
 def placed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "position_of", lambda consumer, partition: consumer.positions[partition])
@@ -84,7 +116,7 @@ async def test_all_that_can_be_read_comes_once_and_the_rest_when_it_can_be_read(
     monkeypatch.setattr(polling, "HOLD_SECONDS_FIRST", 0.0)
     monkeypatch.setattr(polling, "HOLD_SECONDS_MAX", 0.0)
     consumer = Consumer({FIRST: 900, SECOND: 700}, bad={SECOND: 650})
-    line = Polling("psa", records_max=500)
+    line = polling_of()
     before = [(0, offset) for offset in range(900)] + [(1, offset) for offset in range(650)]
     await poll_until(line, consumer, before)
     while line.unreadable is None:
@@ -100,7 +132,7 @@ async def test_all_that_can_be_read_comes_once_and_the_rest_when_it_can_be_read(
 
 async def test_new_records_of_others_come_while_a_partition_is_held() -> None:
     consumer = Consumer({FIRST: 5, SECOND: 5}, bad={SECOND: 0})
-    line = Polling("psa", records_max=500)
+    line = polling_of()
     await poll_until(line, consumer, [(0, offset) for offset in range(5)])
     while line.unreadable is None:
         assert await line.poll(consumer) == ()
@@ -113,8 +145,8 @@ async def test_what_is_wrong_with_no_single_partition_is_raised() -> None:
     consumer = Consumer({FIRST: 5}, bad={})
     consumer.failure = GroupAuthorizationFailedError("group")
     with pytest.raises(GroupAuthorizationFailedError):
-        await Polling("psa", records_max=500).poll(consumer)
+        await polling_of().poll(consumer)
     nothing = Consumer({}, bad={})
     nothing.failure = CorruptRecordException()
     with pytest.raises(CorruptRecordException):
-        await Polling("psa", records_max=500).poll(nothing)
+        await polling_of().poll(nothing)

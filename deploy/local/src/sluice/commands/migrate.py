@@ -36,7 +36,7 @@ def migrate(
     """
     try:
         given = {} if passwords is None else _passwords_in(passwords)
-        url = _administrator_url() or str(state_of(data).summary()["database_url"])
+        url = administrator_url() or str(state_of(data).summary()["database_url"])
         applied = run_blocking(migrate_services(url, given))
     except (
         StateError,
@@ -54,7 +54,8 @@ def migrate(
         say(f"{service}: {', '.join(versions) or 'nothing to do'}")
 
 
-def _administrator_url() -> str | None:
+def administrator_url() -> str | None:
+    """DATABASE_URL, from the environment or the folder of secrets; None where it is not set."""
     folder = secrets_folder()
     if "DATABASE_URL" in os.environ or folder is None or not (folder / "DATABASE_URL").is_file():
         return os.environ.get("DATABASE_URL")

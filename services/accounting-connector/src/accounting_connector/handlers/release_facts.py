@@ -9,13 +9,15 @@ from accounting_connector.domain.process_runs import ProcessRunKind
 from accounting_connector.handlers.auto_pass import Trigger, take_triggers
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.process_runs import start_or_extend
-from accounting_connector.store import billing_events, release_jobs
+from accounting_connector.store import billing_events, release_jobs, told_documents
 from accounting_connector.store.billing_events import ProjectedEvent
 from accounting_connector.store.process_runs import ProcessRun
 from accounting_connector.store.release_jobs import CountedJob, JobNews
+from accounting_connector.store.told_documents import ToldDocument
 from shared.contracts.release_facts import (
     BillingEventChanged,
     BillingEventFact,
+    BillingEventInvoiced,
     BillingEventRegistered,
     BillingEventReleased,
     ReleaseJobFact,
@@ -34,11 +36,12 @@ HANDLED: Final = frozenset(
         "release.billing-event.registered.v1",
         "release.billing-event.changed.v1",
         "release.billing-event.released.v1",
+        "release.billing-event.invoiced.v1",
         "release.job.completed.v1",
         *_STAGES_AFTER,
     }
 )
-"""Not `invoiced`: that is what the connector's own documents have set."""
+"""`invoiced` only to see whether the document is known: the stage is what the connector's own documents have set."""
 
 
 class _News:
@@ -50,6 +53,7 @@ class _News:
         self.jobs: dict[str, JobNews] = {}
         self.job_causes: dict[str, Cause] = {}
         self.triggers: dict[str, Trigger] = {}
+        self.documents: list[ToldDocument] = []
 
     def add(self, message: Message) -> None:
         body = message.body
@@ -64,6 +68,11 @@ class _News:
                 starter=_starter(body),
             )
             self.job_causes[body.job_id] = message.cause
+        elif isinstance(body, BillingEventInvoiced):
+            told = ToldDocument(
+                body.document_id, body.billing_event_id, body.invoice_number, body.invoice_date
+            )
+            self.documents.append(told)
         elif isinstance(body, BillingEventFact):
             self.stages[body.billing_event_id] = _STAGES_AFTER[message.type]
             self.triggers.pop(body.billing_event_id, None)
@@ -128,6 +137,8 @@ async def handle_release_facts(work: UnitOfWork, messages: Sequence[Message], de
             if job.and_invoice:
                 second_stage = _second_stage(job, news.job_causes[job.job_id], deployment)
                 await start_or_extend(work, second_stage, job.job_id)
+    if news.documents:
+        await told_documents.note_unknown(work.connection, news.documents)
     if news.triggers:
         await take_triggers(work, deployment, news.triggers)
 

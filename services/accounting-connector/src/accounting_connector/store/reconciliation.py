@@ -88,6 +88,17 @@ where coalesce(counted.documents, 0) is distinct from series.last_number
   or coalesce(counted.last_number, 0) <> coalesce(counted.documents, 0) or coalesce(counted.dates_wrong, 0) > 0
 order by 1, 2, 3 limit $1
 """
+# Told on the topics, and not in the tables: after a restore. `number_given_to`: the document that has the number now.
+_TOLD_DOCUMENTS: Final = """
+select told.document_id, told.billing_event_id, told.number, told.date::text, again.document_id as number_given_to
+from told_documents as told
+left join billing_events as event using (billing_event_id)
+left join documents as again
+  on again.number = told.number and again.company_id = event.body ->> 'company_id'
+where not exists (
+  select from documents as known where known.document_id = told.document_id and known.number = told.number)
+order by told.number, told.document_id, told.billing_event_id limit $1
+"""
 _DEAD_LETTERS: Final = """
 with kept as (
   select topic, partition, count(*) as kept, max("offset") as last_offset from dead_letters group by topic, partition
@@ -106,6 +117,7 @@ _CHECKS: Final[Mapping[str, str]] = {
     "document_totals": _DOCUMENT_TOTALS,
     "mirrors": _MIRRORS,
     "numbers": _NUMBERS,
+    "told_documents": _TOLD_DOCUMENTS,
     "dead_letters": _DEAD_LETTERS,
 }
 _POSITIONS: Final = "select * from consumed_positions order by line, topic, partition"
