@@ -8,7 +8,7 @@ meets (decision record 0020) sets none aside: the step fails, and is tried again
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -92,9 +92,7 @@ class IsolatedStep:
         picked.ids.clear()
         done = await self._work(work, picked)
         if picked.ids:
-            for row in await work.connection.fetch(_DONE, self._queue, picked.ids):
-                body = {"kind": self._queue, "id": fact_id(row["item_id"]), "since": _instant(row["since"])}
-                work.publish(f"{self._facts}.work.recovered.v1", body["id"], body)
+            await take_back(work, picked.ids, queue=self._queue, facts=self._facts)
         return done
 
     async def _do_alone(self, item_id: str) -> None:
@@ -108,25 +106,37 @@ class IsolatedStep:
             await self._database.run(lambda work: self._put(work, item_id, reason))
 
     async def _put(self, work: UnitOfWork, item_id: str, reason: str) -> None:
-        row = await work.connection.fetchrow(
-            _PUT, self._queue, item_id, reason, TRY_SECONDS_FIRST, TRY_SECONDS_MAX
-        )
-        assert row is not None
-        if row["tries"] == 1:
-            body = {
-                "kind": self._queue,
-                "id": fact_id(item_id),
-                "reason": reason,
-                "since": _instant(row["since"]),
-            }
-            work.publish(f"{self._facts}.work.pending.v1", body["id"], body)
-            if self._told is not None:
-                await self._told(work, item_id, reason)
+        is_first = await put_aside(work, item_id, reason, queue=self._queue, facts=self._facts)
+        if is_first and self._told is not None:
+            await self._told(work, item_id, reason)
 
     async def _measure(self) -> None:
         if time.monotonic() - self._measured_at >= MEASURED_SECONDS:
             self._measured_at = time.monotonic()
-            metrics.set_pending_work(self._queue, await self._database.pool.fetchval(_COUNT, self._queue))
+            metrics.set_pending_work(self._queue, await count_aside(self._database, self._queue))
+
+
+async def put_aside(work: UnitOfWork, item_id: str, reason: str, *, queue: str, facts: str) -> bool:
+    """Set an item aside, to be tried again with back-off, and tell it; whether it was not set aside before."""
+    row = await work.connection.fetchrow(_PUT, queue, item_id, reason, TRY_SECONDS_FIRST, TRY_SECONDS_MAX)
+    assert row is not None
+    if row["tries"] > 1:
+        return False
+    body = {"kind": queue, "id": fact_id(item_id), "reason": reason, "since": _instant(row["since"])}
+    work.publish(f"{facts}.work.pending.v1", body["id"], body)
+    return True
+
+
+async def take_back(work: UnitOfWork, item_ids: Sequence[str], *, queue: str, facts: str) -> None:
+    """These items are set aside no more; tell it of those that were."""
+    for row in await work.connection.fetch(_DONE, queue, item_ids):
+        body = {"kind": queue, "id": fact_id(row["item_id"]), "since": _instant(row["since"])}
+        work.publish(f"{facts}.work.recovered.v1", body["id"], body)
+
+
+async def count_aside(database: Database, queue: str) -> int:
+    """How many items of a queue are set aside."""
+    return int(await database.pool.fetchval(_COUNT, queue))
 
 
 def reason_of(error: BaseException) -> str:

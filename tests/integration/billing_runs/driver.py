@@ -14,6 +14,7 @@ from billing_runs.consumers import lines
 from billing_runs.domain.books import ClaimedEvent, Fate, SettledEvent, balance
 from billing_runs.handlers.commands import Commands
 from billing_runs.handlers.engine import StepWorker, fail_step
+from billing_runs.handlers.retries import Retries
 from shared.contracts.catalogue import CATALOGUE
 from shared.database.database import Database
 from shared.messaging.batches import BatchProcessor
@@ -383,6 +384,12 @@ class Runs:
     async def look_again(self) -> None:
         """Look at the commands that wait."""
         await self.database.run(self.commands.look_again)
+
+    async def retry(self, *, forward: bool = True) -> bool:
+        """Look at what failed by a fault of ours, its time having come; whether there was any."""
+        if forward:
+            await self.database.pool.execute("update set_aside_work set try_at = now()")
+        return await Retries(self.database).step()
 
     async def fail_step(self, run_id: str) -> None:
         """Let the step of a run break."""

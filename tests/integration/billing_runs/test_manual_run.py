@@ -358,11 +358,45 @@ async def test_a_step_that_breaks_is_failed_and_others_go_on(
     with monkeypatch.context() as patched:
         patched.setattr("billing_runs.handlers.steps.lines.select_page", broken)
         await runs.work()
-    assert await runs.state() == ("creating_invoice_lines", "failed")
+        assert await runs.state() == ("creating_invoice_lines", "failed")
+        [pending] = await runs.facts("work.pending")
+        assert (pending["kind"], pending["id"]) == ("billing_run", "R-1")
+        # Taken up by itself when its time has come, and set aside anew while the fault lasts.
+        assert not await runs.retry(forward=False)
+        assert await runs.retry()
+        await runs.work()
+        assert await runs.state() == ("creating_invoice_lines", "failed")
+        assert await runs.facts("work.pending") == []
 
-    await runs.command(command("process"))
+    assert await runs.retry()
     await runs.settle()
     assert await runs.state() == ("invoice_lines_created", "idle")
+    assert await runs.retry()
+    [recovered] = await runs.facts("work.recovered")
+    assert (recovered["kind"], recovered["id"]) == ("billing_run", "R-1")
+    assert not await runs.retry()
+
+
+async def test_a_person_ends_what_is_taken_up_again(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    await runs.know(event("BE-1"))
+    await runs.command(create(), command("process"))
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("billing_runs.handlers.steps.lines.select_page", broken)
+        await runs.work()
+    await runs.command(command("disable"))
+    assert await runs.retry()
+    await runs.work()
+    assert await runs.state() == ("creating_invoice_lines", "failed")
+    await runs.command(command("cancel", billing_events="reopen"))
+    await runs.settle()
+    while await runs.retry():
+        await runs.settle()
+    assert await runs.state() == ("cancelled", "idle")
+    assert len(await runs.facts("work.recovered")) == 1
 
 
 async def test_a_command_waits_for_its_run_and_is_refused_in_the_end(

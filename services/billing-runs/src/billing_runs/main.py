@@ -13,6 +13,7 @@ from billing_runs.consumers import lines
 from billing_runs.handlers.commands import Commands
 from billing_runs.handlers.engine import StepWorker
 from billing_runs.handlers.progress_feed import LOOK_SECONDS, ProgressFeed
+from billing_runs.handlers.retries import Retries
 from billing_runs.settings import BillingRunsSettings
 from billing_runs.store import waiting_commands
 from shared.database.database import Database
@@ -25,6 +26,7 @@ NAME: Final = "billing-runs"
 STEPS_IDLE_SECONDS: Final = 0.2
 SETTLE_SECONDS: Final = 0.5
 WAITING_IDLE_SECONDS: Final = 0.5
+RETRIES_IDLE_SECONDS: Final = 1.0
 
 
 def compose(settings: BillingRunsSettings, *, settle_seconds: float = 0.0) -> Callable[[Database], Parts]:
@@ -33,6 +35,7 @@ def compose(settings: BillingRunsSettings, *, settle_seconds: float = 0.0) -> Ca
     def make_parts(database: Database) -> Parts:
         commands = Commands(settings.time_zone, settings.command_wait_seconds)
         steps = StepWorker(database, settings.time_zone, settle_seconds)
+        retries = Retries(database)
         feed = ProgressFeed(database)
         look_again = IsolatedStep(
             database, commands.look_again, queue=waiting_commands.QUEUE, facts="billing-runs"
@@ -50,6 +53,7 @@ def compose(settings: BillingRunsSettings, *, settle_seconds: float = 0.0) -> Ca
             ],
             workers=[
                 Worker("steps", steps.step, idle_seconds=STEPS_IDLE_SECONDS),
+                Worker("retries", retries.step, idle_seconds=RETRIES_IDLE_SECONDS),
                 Worker("waiting commands", look_again, idle_seconds=WAITING_IDLE_SECONDS),
                 Worker("progress feed", feed.step, idle_seconds=LOOK_SECONDS),
             ],

@@ -21,6 +21,7 @@ from shared import failpoints
 from shared.database.database import Database
 from shared.database.faults import is_transient
 from shared.database.unit_of_work import UnitOfWork
+from shared.set_aside import put_aside
 
 FIRST_PHASE: Final[Mapping[Step, str]] = {
     Step.RELEASE: release.SELECTING,
@@ -39,6 +40,9 @@ STEP_OF_STATUS: Final[Mapping[Status, Step]] = {
     Status.CANCELLING: Step.CANCELLATION,
 }
 """The step that is executed in each status that is a step."""
+
+RUN_QUEUE: Final = "billing_run"
+"""The runs whose step has failed by a fault of ours, among what is set aside."""
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +86,7 @@ class StepWorker:
                 raise
             log.exception("step cannot go on", run_id=picked[0])
             reason = f"the step cannot go on ({type(error).__name__})"
-            await self.database.run(lambda work: fail_step(work, picked[0], reason))
+            await self.database.run(lambda work: _fail_by_our_fault(work, picked[0], reason))
             worked = True
         failpoints.hit(failpoints.STEP_AFTER_COMMIT)
         self._last_run_id = picked[0] if picked else ""
@@ -164,6 +168,12 @@ async def _between_steps(session: RunSession, time_zone: tzinfo) -> None:
         raise ValueError(f"run {run.run_id} cannot go on from {run.state.status}: {after}")
     session.set_state(after)
     await session.queue(STEP_OF_STATUS[destination], starter=run.starter)
+
+
+async def _fail_by_our_fault(work: UnitOfWork, run_id: str, reason: str) -> None:
+    """Fail the step, to be taken up again with back-off (`retries`), and tell operators."""
+    await fail_step(work, run_id, reason)
+    await put_aside(work, run_id, f"internal_error: {reason}", queue=RUN_QUEUE, facts="billing-runs")
 
 
 async def fail_step(work: UnitOfWork, run_id: str, reason: str) -> None:

@@ -1,0 +1,69 @@
+"""A step that failed by our own fault is taken up again with back-off, until it goes on or a person ends the run
+(domain.md section 5; decision record 0028).
+"""
+
+import time
+from typing import Final
+
+from billing_runs.domain.lifecycle import Action, ExecutionState
+from billing_runs.domain.refusals import RefusalCode
+from billing_runs.handlers.actions import ActionRequest, act_on_run
+from billing_runs.handlers.engine import RUN_QUEUE
+from billing_runs.handlers.session import RunSession, open_sessions
+from billing_runs.store import failed_runs
+from billing_runs.store.failed_runs import FailedRun
+from shared.database.database import Database
+from shared.database.unit_of_work import Cause, UnitOfWork
+from shared.ids import new_id
+from shared.set_aside import count_aside, take_back
+from shared.telemetry import metrics
+
+LOOK_SECONDS: Final = 10.0
+"""How long after it was taken up a run is looked at again."""
+MEASURED_SECONDS: Final = 5.0
+
+
+class Retries:
+    """Takes up what has failed, one run at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._measured_at = -MEASURED_SECONDS
+
+    async def step(self) -> bool:
+        """Take up, or look at, the next run whose time has come; whether there was one."""
+        if time.monotonic() - self._measured_at >= MEASURED_SECONDS:
+            self._measured_at = time.monotonic()
+            metrics.set_pending_work(RUN_QUEUE, await count_aside(self._database, RUN_QUEUE))
+        return await self._database.run(_look_at_next)
+
+
+async def _look_at_next(work: UnitOfWork) -> bool:
+    failed = await failed_runs.next_due(work.connection, RUN_QUEUE)
+    if failed is None:
+        return False
+    session = (await open_sessions(work, [failed.run_id])).get(failed.run_id)
+    if session is None:
+        await take_back(work, [failed.run_id], queue=RUN_QUEUE, facts="billing-runs")
+    elif not failed.is_taken_up:
+        await _take_up(work, session, failed)
+    elif session.run.state.step_runs:
+        await failed_runs.look_later(work.connection, RUN_QUEUE, failed.run_id, LOOK_SECONDS)
+    else:
+        await take_back(work, [failed.run_id], queue=RUN_QUEUE, facts="billing-runs")
+    return True
+
+
+async def _take_up(work: UnitOfWork, session: RunSession, failed: FailedRun) -> None:
+    """Process the run as whoever created it would; one that has not failed, or no more, only goes on."""
+    run = session.run
+    if run.state.execution is ExecutionState.FAILED:
+        asked = ActionRequest(Action.PROCESS, run.starter)
+        done = await act_on_run(work, run.run_id, asked, Cause.begun_here(new_id()))
+        if isinstance(done, RefusalCode):  # disabled: a person says when it goes on
+            await failed_runs.look_later(work.connection, RUN_QUEUE, run.run_id, LOOK_SECONDS)
+            return
+    else:
+        session.wake()
+        await session.save()
+    await failed_runs.note_taken_up(work.connection, RUN_QUEUE, run.run_id, LOOK_SECONDS)
