@@ -23,7 +23,8 @@ STAND_IN = """
 import http.server, json, os
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = json.dumps({"pid": os.getpid(), "environment": dict(os.environ)}).encode()
+        told = {"status": "ready", "pid": os.getpid(), "environment": dict(os.environ)}
+        body = json.dumps(told).encode()
         self.send_response(200)
         self.end_headers()
         self.wfile.write(body)
