@@ -22,7 +22,9 @@ from aiokafka.errors import KafkaError
 from fastapi import APIRouter
 from faststream.kafka import KafkaBroker
 
+from shared.backoff import Backoff
 from shared.database.database import Database
+from shared.database.migrations import needed_migrations
 from shared.http.application import Application, create_application
 from shared.http.health import HealthRegistry
 from shared.http.idempotency import prune as prune_idempotency_keys
@@ -43,6 +45,7 @@ from shared.settings import ServiceSettings
 from shared.telemetry import metrics
 from shared.telemetry.logs import configure_logs
 from shared.telemetry.traces import configure_traces
+from shared.trouble import Trouble
 from shared.workers import Worker
 
 WATCH_SECONDS: Final = 0.5
@@ -50,6 +53,8 @@ RELAY_STALL_SECONDS_MAX: Final = 30.0
 PRODUCER_BYTES_MAX: Final = 20 * 1024 * 1024
 RETRY_BACKOFF_MS: Final = 500
 """How long a Kafka client waits before it tries again what failed: each line has several loops that do."""
+BROKER_BACKOFF_SECONDS_FIRST: Final = 0.5
+BROKER_BACKOFF_SECONDS_MAX: Final = 5.0
 HOUSEKEEPING_SECONDS: Final = 60.0
 MEASURING_SECONDS: Final = 5.0
 
@@ -72,6 +77,21 @@ Compose = Callable[[Database], Parts]
 
 class ServiceEndedError(RuntimeError):
     """Something that should run as long as the service has ended."""
+
+
+class Reaching:
+    """The tries to reach the broker at a start."""
+
+    def __init__(self) -> None:
+        self._backoff = Backoff(BROKER_BACKOFF_SECONDS_FIRST, BROKER_BACKOFF_SECONDS_MAX)
+        self._trouble = Trouble()
+
+    async def wait(self, error: Exception) -> None:
+        """Wait before the next try; an error that is another one than before is logged."""
+        reason = type(error).__name__
+        if self._trouble.begins(reason):
+            log.warning("broker is not reachable yet, trying again", reason=reason)
+        await self._backoff.wait()
 
 
 def schema_of(service: str) -> str:
@@ -169,6 +189,7 @@ class Service:
             schema=schema_of(name),
             application_name=f"sluice-{name}",
             connections_max=settings.database_connections_max,
+            migrations=needed_migrations(schema_of(name)),
         )
         self._parts = compose(self._database)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -232,23 +253,23 @@ class Service:
 
     async def _start_producer(self) -> KeyedProducer:
         producer = KeyedProducer(lambda: make_producer(self._settings, service=self.name))
+        reaching = Reaching()
         while True:
             try:
                 await producer.start()
             except (KafkaError, OSError) as error:
-                log.warning("broker is not reachable yet, trying again", reason=type(error).__name__)
-                await asyncio.sleep(0.5)
+                await reaching.wait(error)
             else:
                 return producer
 
     async def _start_broker(self, broker: KafkaBroker) -> None:
+        reaching = Reaching()
         while True:
             try:
                 await broker.start()
             except (KafkaError, OSError) as error:
-                log.warning("broker is not reachable yet, trying again", reason=type(error).__name__)
                 await broker.stop()
-                await asyncio.sleep(0.5)
+                await reaching.wait(error)
             else:
                 return
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, TypeAlias, TypeVar
@@ -15,6 +15,7 @@ from shared.backoff import Backoff
 from shared.database.faults import Fault, fault_of, is_transient
 from shared.database.pulse import Pulse
 from shared.database.unit_of_work import UnitOfWork
+from shared.trouble import Trouble
 
 Result = TypeVar("Result")
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
@@ -71,14 +72,22 @@ async def _keep_session(_connection: "asyncpg.Connection[Any]") -> None:
 class Database:
     """The pool of one service. `pool` is for reads; every change goes through `run` or `transaction`."""
 
-    def __init__(self, url: str, *, schema: str, application_name: str, connections_max: int = 8) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        schema: str,
+        application_name: str,
+        connections_max: int = 8,
+        migrations: Sequence[str] = (),
+    ) -> None:
         self._url = url
         self._schema = schema
         self._application_name = application_name
         self._connections_max = connections_max
         self._pool: asyncpg.Pool[Any] | None = None
         self._reserved_pool: asyncpg.Pool[Any] | None = None
-        self._pulse = Pulse(self.connect)
+        self._pulse = Pulse(self.connect, migrations)
         self.committed = asyncio.Event()
         """Set when a transaction has left messages in the outbox; the relay waits for it."""
 
@@ -109,7 +118,7 @@ class Database:
 
     async def open(self) -> None:
         """Wait, with back-off, until the database answers; says so while it does not."""
-        backoff = Backoff(0.2, CONNECT_BACKOFF_SECONDS_MAX)
+        backoff, trouble = Backoff(0.2, CONNECT_BACKOFF_SECONDS_MAX), Trouble()
         while self._pool is None:
             try:
                 self._pool = await self._make_pool(connections_min=1, connections_max=self._connections_max)
@@ -120,7 +129,9 @@ class Database:
             except Exception as error:
                 if not is_transient(error):
                     raise
-                log.warning("database is not reachable yet, trying again", reason=type(error).__name__)
+                reason = type(error).__name__
+                if trouble.begins(reason):
+                    log.warning("database is not reachable yet, trying again", reason=reason)
                 await backoff.wait()
 
     async def _make_pool(self, *, connections_min: int, connections_max: int) -> "asyncpg.Pool[Any]":
@@ -150,6 +161,11 @@ class Database:
         """Raise if the database does not answer; needs none of the connections that work may hold."""
         _ = self.pool
         await self._pulse.check()
+
+    async def check_schema(self) -> None:
+        """Raise if a migration that this program needs has not been applied; later ones do no harm."""
+        _ = self.pool
+        await self._pulse.check_schema()
 
     async def connect(self) -> "asyncpg.Connection[Any]":
         """A connection apart from the pool, for what holds a session lock."""

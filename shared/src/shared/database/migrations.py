@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +57,18 @@ def read_migrations(folder: Path, prefix: str) -> list[Migration]:
             )
         )
     return migrations
+
+
+def needed_migrations(schema: str) -> list[str]:
+    """The versions that the service of a schema, whose sources lie beside its migrations, was written for."""
+    found = find_spec(schema)
+    if found is None or found.origin is None:
+        raise MigrationError(f"there is no service of the schema {schema}")
+    folder = Path(found.origin).resolve().parents[2] / "migrations"
+    own = read_migrations(folder, schema)
+    if not own:
+        raise MigrationError(f"there are no migrations beside the sources of {schema}")
+    return [each.version for each in (*read_migrations(SHARED_MIGRATIONS, "shared"), *own)]
 
 
 def role_of(schema: str) -> str:
@@ -120,6 +133,7 @@ async def _prepare_schema(connection: "asyncpg.Connection[Any]", schema: str, pa
         "create table if not exists schema_migrations ("
         " version text primary key, checksum text not null, applied_at timestamptz not null default now())"
     )
+    await connection.execute(f'grant select on schema_migrations to "{role}"')  # for its health check
 
 
 async def _apply(connection: "asyncpg.Connection[Any]", migrations: Sequence[Migration]) -> list[str]:

@@ -50,8 +50,8 @@ def create_application(
 ) -> Application:
     """The application of a service.
 
-    Every route of `routers` names its scope with `require`. Adds /health/live, /health/ready (with the database and
-    the token keys among the checks), /metrics, /docs and /openapi.json.
+    Every route of `routers` names its scope with `require`. Adds /health/live, /health/ready (with the database, its
+    schema and the token keys among the checks), /metrics, /docs and /openapi.json.
     """
     application = Application(
         title=title,
@@ -69,6 +69,7 @@ def create_application(
     handle_problems(application)
 
     health.add("database", database.check, needed=True)
+    health.add("schema", database.check_schema, needed=True)
     health.add("token_keys", verifier.check_keys, needed=True)
     application.include_router(health_router(health))
     for router in routers:

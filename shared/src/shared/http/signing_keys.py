@@ -14,6 +14,8 @@ import orjson
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from shared.trouble import Trouble
+
 DOCUMENT_BYTES_MAX: Final = 1024 * 1024
 FETCH_TIMEOUT_SECONDS: Final = 5.0
 REFRESH_INTERVAL_SECONDS: Final = 30.0
@@ -74,6 +76,7 @@ class SigningKeys:
         self._fetch = fetch or fetch_document
         self._clock = clock
         self._lock = asyncio.Lock()
+        self._trouble = Trouble()
         self._keys: tuple[SigningKey, ...] = ()
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
@@ -115,11 +118,14 @@ class SigningKeys:
             try:
                 keys = parse_keys(await self._fetch(await self._find_jwks_url()))
             except (httpx.HTTPError, OSError, ValueError) as error:
-                log.warning("signing keys could not be fetched", error_type=type(error).__name__)
+                if self._trouble.begins(type(error).__name__):
+                    log.warning("signing keys could not be fetched", error_type=type(error).__name__)
                 return
             if keys:
                 self._keys, self._fetched_at = keys, self._clock()
-            else:
+                if self._trouble.ends():
+                    log.info("signing keys are fetched again")
+            elif self._trouble.begins("no key"):
                 log.warning("the issuer's key set has no key that can be used")
 
     async def _find_jwks_url(self) -> str:

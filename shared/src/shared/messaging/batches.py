@@ -19,6 +19,7 @@ from shared.messaging.line_guard import LineGuard
 from shared.messaging.message import Decoded, Message, Refusal, decode
 from shared.telemetry import metrics, traces
 from shared.telemetry.logs import describe
+from shared.trouble import Trouble
 
 RECORDS_MAX: Final = 500
 BACKOFF_SECONDS_FIRST: Final = 0.1
@@ -133,6 +134,7 @@ class BatchProcessor:
         self._group = group_of(service, line)
         self._guard = guard or LineGuard()
         self._backoff = Backoff(BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MAX)
+        self._trouble = Trouble()
         self.stopped_by: str | None = None
         """The fault of ours for which the line takes nothing, until it is cured."""
         self.last_taken_at = time.monotonic()
@@ -176,6 +178,8 @@ class BatchProcessor:
             await self._back_off(error)
             raise BatchNotTakenError(self._line.name) from error
         self._backoff.succeeded()
+        if self._trouble.ends():
+            log.info("line goes on", line=self._line.name)
         self.stopped_by = None
         self.last_taken_at = time.monotonic()
         self._guard.observe(good=len(records) - bad, bad=bad, now=self.last_taken_at)
@@ -194,10 +198,14 @@ class BatchProcessor:
 
     async def _back_off(self, error: Exception) -> None:
         self.stopped_by = None if is_transient(error) else name_of(error)
+        is_new = self._trouble.begins(name_of(error))
         if self.stopped_by is not None:
-            log.error("line stopped by a fault of ours, its records will come again", **self._about(error))
             metrics.count_own_fault(f"line {self._line.name}")
-        else:
+            if is_new:
+                log.error(
+                    "line stopped by a fault of ours, its records will come again", **self._about(error)
+                )
+        elif is_new:
             log.warning("batch not taken, its records will come again", **self._about(error))
         metrics.count_not_taken(self._line.name)
         await self._backoff.wait()

@@ -10,6 +10,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from shared.backoff import Backoff
 from shared.messaging.places import GapError, Place
 from shared.telemetry.logs import describe
+from shared.trouble import Trouble
 
 BACKOFF_SECONDS_FIRST: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 10.0
@@ -43,6 +44,7 @@ class Placing:
         self._assignment: object = None
         self._passed: dict[TopicPartition, int] = {}
         self._backoff = Backoff(BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MAX)
+        self._trouble = Trouble()
         self._tells_at = 0.0
         self.gap: str | None = None
 
@@ -64,10 +66,13 @@ class Placing:
             self.gap = str(error)
             return False
         except Exception as error:  # noqa: BLE001 - nothing may be read before it is known where to begin
-            log.warning("partitions not placed yet, trying again", line=self._line, **describe(error))
+            if self._trouble.begins(type(error).__name__):
+                log.warning("partitions not placed yet, trying again", line=self._line, **describe(error))
             await self._backoff.wait()
             return False
         self._backoff.succeeded()
+        if self._trouble.ends():
+            log.info("partitions are placed", line=self._line)
         self._tell(places, begins)
         self._passed = {partition: place.known or 0 for partition, place in places.items()}
         self._assignment = assignment

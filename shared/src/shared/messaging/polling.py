@@ -27,6 +27,7 @@ from aiokafka.errors import (
 from shared.backoff import Backoff
 from shared.messaging.placing import Placing, position_of
 from shared.telemetry import metrics
+from shared.trouble import Trouble
 
 BATCH_TIMEOUT_MS: Final = 20
 HOLD_SECONDS_FIRST: Final = 5.0
@@ -145,6 +146,7 @@ class Polling:
         for partition, offset in reached.items():
             if offset is not None and partition in consumer.assignment():
                 consumer.seek(partition, offset)
+        trouble = Trouble()
         for partition in [each for each, offset in reached.items() if offset is None]:
             while partition in consumer.assignment():
                 try:
@@ -155,7 +157,9 @@ class Polling:
                         consumer.seek(partition, committed)
                     break
                 except (KafkaError, IllegalStateError) as error:
-                    log.warning("partition not placed yet, trying again", reason=type(error).__name__)
+                    reason = type(error).__name__
+                    if trouble.begins(reason):
+                        log.warning("partition not placed yet, trying again", reason=reason)
                     await asyncio.sleep(_PLACE_SECONDS)
 
     def _doubt(self, consumer: Any, alone: TopicPartition | None, error: Exception) -> bool:

@@ -27,6 +27,7 @@ from shared.messaging.producer import KeyedProducer
 from shared.messaging.refused_keys import Key, RefusedKeys, is_refusal
 from shared.telemetry import metrics, traces
 from shared.telemetry.logs import describe
+from shared.trouble import Trouble
 
 BATCH_ROWS_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -128,6 +129,7 @@ class Relay:
         self._backoff = Backoff(BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MAX)
         self.refused = RefusedKeys()
         self._connection: asyncpg.Connection[Any] | None = None
+        self._trouble = Trouble()
         self.state = RelayState()
 
     @property
@@ -148,16 +150,22 @@ class Relay:
                     await self._resign()
                     raise
                 self.state.failure = "cancelled from inside"
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - told, and tried again
                 self.state.failure = name_of(error)
-                if not is_transient(error) and not isinstance(error, KafkaError):
-                    log.exception("relay failed, starting over")
-                    metrics.count_own_fault("relay")
-                else:
-                    log.warning("relay cannot publish now, starting over", reason=type(error).__name__)
+                self._tell(error)
             await self._resign()
             await self._producer.renew()
             await self._backoff.wait()
+
+    def _tell(self, error: Exception) -> None:
+        is_new = self._trouble.begins(name_of(error))
+        if is_transient(error) or isinstance(error, KafkaError):
+            if is_new:
+                log.warning("relay cannot publish now, starting over", reason=type(error).__name__)
+            return
+        metrics.count_own_fault("relay")
+        if is_new:
+            log.error("relay failed, starting over", exc_info=error)
 
     async def _resign(self) -> None:
         self.state.leading = False
@@ -181,6 +189,8 @@ class Relay:
             published = await self.publish_oldest(self._connection)
             published += await self.try_refused(self._connection)
             self._backoff.succeeded()
+            if self._trouble.ends():
+                log.info("relay goes on")
             self.state.failure = None
             self.state.published_at = time.monotonic()
             if published == 0:

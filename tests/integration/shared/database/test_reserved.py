@@ -5,10 +5,12 @@ import os
 import signal
 from contextlib import AsyncExitStack
 
+import asyncpg
 import pytest
 
 from shared.database import pulse
 from shared.database.database import Database, reserved_connections
+from shared.database.migrations import needed_migrations
 from support.databases import FreshDatabase
 
 
@@ -52,3 +54,37 @@ async def test_a_database_that_freezes_is_told_in_time_and_found_again(
     monkeypatch.undo()
     await store.check()
     await store.close()
+
+
+async def test_a_schema_older_than_the_program_is_told_and_a_newer_one_is_not(
+    database: FreshDatabase,
+) -> None:
+    needed = needed_migrations(database.schema)
+    store = Database(
+        database.url,
+        schema=database.schema,
+        application_name="tests",
+        migrations=[*needed, "release/9999_later"],
+    )
+    current = Database(database.url, schema=database.schema, application_name="tests", migrations=needed[:-1])
+    administrator = await asyncpg.connect(database.administrator_url)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(administrator.close)
+        for each in (store, current):
+            await each.open()
+            stack.push_async_callback(each.close)
+        await store.check()
+        with pytest.raises(
+            RuntimeError, match="1 migrations are missing, the first one is release/9999_later"
+        ):
+            await store.check_schema()
+        await current.check_schema()
+        table = f"{database.schema}.schema_migrations"
+        await administrator.execute(
+            f"insert into {table} (version, checksum) values ('release/9999_later', '')"
+        )
+        await store.check_schema()
+        await administrator.execute(f"revoke select on {table} from sluice_release")
+        await current.check()
+        with pytest.raises(RuntimeError, match="migrations are missing"):
+            await current.check_schema()

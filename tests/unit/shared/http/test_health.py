@@ -143,6 +143,7 @@ async def test_a_live_service_is_not_ready_without_its_database(application: App
             "status": "not_ready",
             "checks": {
                 "database": {"ok": False, "status": "failed", "detail": "ConnectionError"},
+                "schema": {"ok": False, "status": "failed", "detail": "ConnectionError"},
                 "token_keys": {"ok": True, "status": "ok", "detail": None},
             },
         }
