@@ -1,19 +1,27 @@
 """PostgreSQL and the broker die, are away for a while, or are not there yet when the services start."""
 
 import asyncio
+import collections
+import json
+import os
+import signal
 import time
 from typing import Protocol, runtime_checkable
 
 import httpx
 import pytest
 
-from support.faults import revive, spawn
+from sluice.infrastructure.kafka import ApacheKafka
+from support.faults import revive, spawn, wait_until_ready
 from support.load.driver import LoadDriver
 from support.load.plan import Kind, Plan
 from support.trial import Trial
 from support.waiting import wait_until
 
 _ANSWER_SECONDS_MAX = 30.0
+_SILENT_SECONDS = 20.0
+_LINES_MAX = 30
+"""What a service may log of a broker that is away, however long: each kind of message of each part, once."""
 
 
 @runtime_checkable
@@ -78,6 +86,50 @@ async def test_http_works_while_the_broker_is_away_and_its_facts_follow(
     await trial.hold(plan, events_per_second=200, during=be_away, holds_http=True)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("is_frozen", [True, False], ids=["frozen", "refusing"])
+async def test_a_silent_broker_is_told_by_every_service_in_few_words_and_leaves_http(
+    trial: Trial, is_frozen: bool
+) -> None:
+    system, broker = trial.system, trial.system.infrastructure.broker
+    assert isinstance(broker, ApacheKafka)
+    pid = broker.pid
+    assert pid is not None
+    logs = {name: process.log for name, process in system.services.items()}
+    written = {name: len(log.read_bytes()) for name, log in logs.items()}
+
+    async def degraded() -> bool:
+        async with httpx.AsyncClient(timeout=_ANSWER_SECONDS_MAX, trust_env=False) as client:
+            answers = [await client.get(f"{each.url}/health/ready") for each in system.services.values()]
+        assert {each.status_code for each in answers} == {httpx.codes.OK}
+        return {each.json()["checks"]["broker"]["status"] for each in answers} == {"degraded"}
+
+    system.pause_watch("broker")
+    if is_frozen:
+        os.kill(pid, signal.SIGSTOP)
+    else:
+        await asyncio.to_thread(broker.stop)
+    try:
+        await wait_until(degraded, what="a broker that is told to be away")
+        await asyncio.sleep(_SILENT_SECONDS)
+        assert await degraded()
+        said = {name: log.read_bytes()[written[name] :].splitlines() for name, log in logs.items()}
+    finally:
+        if is_frozen:
+            os.kill(pid, signal.SIGCONT)
+            system.resume_watch("broker")
+        else:
+            await revive(system, "broker")
+    await wait_until_ready(system)
+    for name, lines in said.items():
+        assert len(lines) < _LINES_MAX, (name, collections.Counter(map(_event_of, lines)).most_common(20))
+
+
+def _event_of(line: bytes) -> str:
+    entry = json.loads(line)
+    return f"{entry['logger']}: {entry['event']}"
+
+
 async def test_services_wait_for_servers_that_are_not_there_yet(trial: Trial) -> None:
     system = trial.system
     for service in system.services:
@@ -117,13 +169,15 @@ def _server(trial: Trial, name: str) -> Killable:
 
 
 async def _statuses(trial: Trial, what: str) -> list[bool]:
-    """Whether each service says that it lives, or is ready."""
+    """Whether each service says that it lives, or is ready and not even degraded."""
 
     async def ask(client: httpx.AsyncClient, url: str) -> bool:
         try:
-            return (await client.get(f"{url}/health/{what}")).status_code == httpx.codes.OK
+            answer = await client.get(f"{url}/health/{what}")
         except httpx.HTTPError:
             return False
+        is_degraded = what == "ready" and answer.json()["status"] == "degraded"
+        return answer.status_code == httpx.codes.OK and not is_degraded
 
     async with httpx.AsyncClient(timeout=_ANSWER_SECONDS_MAX, trust_env=False) as client:
         urls = [process.url for process in trial.system.services.values()]
