@@ -59,7 +59,7 @@ def test_run_whose_last_documents_were_moved_is_validated() -> None:
 
 def test_run_whose_documents_were_all_moved_has_made_something() -> None:
     running = RunState(Status.CREATING_INVOICES, RUNNING)
-    remainder = Remainder(failed=1, moved=2, release_failed=True)
+    remainder = Remainder(failed=1, has_moved=True, release_failed=True)
 
     after = step_done(running, incremental=False, documents=DocumentCounts(), remainder=remainder)
 

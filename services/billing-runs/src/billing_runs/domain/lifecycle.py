@@ -71,13 +71,13 @@ class RunState:
 class Remainder:
     """What a run has beside the documents that are in it now.
 
-    `failed` events got no document, `pending` ones not yet (the connector tries them again); `moved` documents are in
-    the quarantine run. `release_failed`: the release step failed or left events behind.
+    `failed` events got no document, `pending` ones not yet (the connector tries them again). `has_moved`: documents of
+    it are in the quarantine run. `release_failed`: the release step failed or left events behind.
     """
 
     failed: int = 0
     pending: int = 0
-    moved: int = 0
+    has_moved: bool = False
     release_failed: bool = False
 
 
@@ -275,7 +275,7 @@ def goes_on_to(
 def has_made_nothing(documents: DocumentCounts, remainder: Remainder) -> bool:
     """Whether the run has no document, has had none, and none is to come."""
     in_the_run = documents.live + documents.validated + documents.cancelled
-    return not (in_the_run or remainder.moved or remainder.pending)
+    return not (in_the_run or remainder.has_moved or remainder.pending)
 
 
 def _status_of_documents(documents: DocumentCounts, remainder: Remainder = NOTHING_ELSE) -> Status:

@@ -24,7 +24,9 @@ where run_id = $1 and state = 'failed' and document_id is null and not let_go
 _REMAINDER: Final = """
 select count(*) filter (where state = 'pending') as pending,
   count(*) filter (where state = 'failed' and document_id is null) as failed,
-  (select count(*) from run_documents where drafted_by_run_id = $1 and run_id <> $1) as moved,
+  exists (
+    select from runs join run_documents as moved on moved.run_id = runs.quarantine_run_id
+    where runs.run_id = $1 and moved.drafted_by_run_id = $1) as has_moved,
   coalesce((select status in ('completed_with_errors', 'failed') from executions
     where run_id = $1 and step = 'release' order by number desc limit 1), false) as release_failed
 from run_events where run_id = $1 and state in ('pending', 'failed')
@@ -65,7 +67,12 @@ async def remainder_of(connection: Reader, run_id: str) -> Remainder:
     """What the run has left beside the documents that are in it."""
     row = await connection.fetchrow(_REMAINDER, run_id)
     assert row is not None
-    return Remainder(row["failed"], row["pending"], row["moved"], release_failed=row["release_failed"])
+    return Remainder(
+        row["failed"],
+        row["pending"],
+        has_moved=row["has_moved"],
+        release_failed=row["release_failed"],
+    )
 
 
 async def first_reasons(connection: Reader, run_id: str) -> list[tuple[str, str, int]]:
