@@ -41,7 +41,7 @@ def _claim_always_fresh() -> None:
 
 
 def _acknowledge_before_commit() -> None:
-    """Offsets are committed before the transaction."""
+    """Offsets are committed before the transaction, in the broker and in the database, which is asked after a crash."""
     consumers: dict[int, lines.Consumer] = {}
     make, take = lines.Consumer.__init__, batches.BatchProcessor.take
 
@@ -56,6 +56,7 @@ def _acknowledge_before_commit() -> None:
         for record in records:
             reached[TopicPartition(record.topic, record.partition)] = record.offset + 1
         await consumers[id(self)].subscriber.consumer.commit(reached)
+        await self.pass_to({(each.topic, each.partition): offset for each, offset in reached.items()})
         _reached()
         await take(self, records)
 
