@@ -1,7 +1,9 @@
 """A database of the billing-runs service, one replica of it, and its calls."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import httpx
@@ -12,6 +14,7 @@ from billing_runs.main import compose
 from billing_runs.settings import BillingRunsSettings
 from integration.billing_runs.driver import Connector, Runs
 from shared.database.database import Database
+from shared.http.application import Application
 from shared.http.routes import routes_without_scope
 from shared.http.server import serve
 from shared.workers import Worker
@@ -86,6 +89,39 @@ async def client(runs: Runs, issuer: Issuer) -> AsyncIterator[httpx.AsyncClient]
     assert routes_without_scope(application) == []
     async with client_of(application, issuer.token(SCOPES)) as client:
         yield client
+
+
+@dataclass
+class Callers:
+    """Calls in the name of others: one replica, with or without four eyes."""
+
+    issuer: Issuer
+    application: Application
+
+    def client(self, scopes: str = SCOPES, **claims: Any) -> httpx.AsyncClient:
+        """A client of user `u1`, if `sub` names none."""
+        return client_of(self.application, self.issuer.token(scopes, **claims))
+
+    async def answer(
+        self, method: str, path: str, body: Any = None, *, scopes: str = SCOPES, **claims: Any
+    ) -> tuple[int, str | None]:
+        """Status and code of the answer."""
+        async with self.client(scopes, **claims) as client:
+            answer = await client.request(method, path, json=body)
+            return answer.status_code, answer.json().get("code")
+
+
+@pytest.fixture
+def callers(runs: Runs, issuer: Issuer) -> Callable[[bool], Callers]:
+    """Callers of a replica that asks for a second person, or does not."""
+
+    def make(four_eyes: bool) -> Callers:
+        parts = compose(SETTINGS.model_copy(update={"four_eyes": four_eyes}))(runs.database)
+        return Callers(
+            issuer, sample_application(issuer, database=runs.database, routers=list(parts.routers))
+        )
+
+    return make
 
 
 @pytest.fixture

@@ -336,14 +336,21 @@ class Published:
 class Runs:
     """One replica of the billing-runs service on a database; made anew, it goes on where another one stopped."""
 
-    def __init__(self, database: Database, connector: Connector, *, wait_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        connector: Connector,
+        *,
+        wait_seconds: float = 60.0,
+        four_eyes: bool = False,
+    ) -> None:
         self.database = database
         self.connector = connector
-        self.commands = Commands(UTC, wait_seconds)
+        self.commands = Commands(UTC, wait_seconds, four_eyes)
         self._lines = {
             line.name: BatchProcessor(database, line, service="billing-runs") for line in lines(self.commands)
         }
-        self._worker = StepWorker(database, UTC)
+        self._worker = StepWorker(database, UTC, four_eyes=four_eyes)
 
     async def command(self, *records: Record) -> None:
         """Take a batch of commands."""
@@ -389,7 +396,7 @@ class Runs:
         """Look at what failed by a fault of ours, its time having come; whether there was any."""
         if forward:
             await self.database.pool.execute("update set_aside_work set try_at = now()")
-        return await Retries(self.database).step()
+        return await Retries(self.database, four_eyes=self.commands.four_eyes).step()
 
     async def fail_step(self, run_id: str) -> None:
         """Let the step of a run break."""

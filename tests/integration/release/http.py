@@ -15,7 +15,7 @@ from shared.http.signing_keys import SigningKeys
 from shared.http.tokens import TokenVerifier
 from unit.shared.http.sample import AUDIENCE, ISSUER, Issuer
 
-SCOPES = "billing-events:read billing-events:release billing-events:revert"
+SCOPES = "billing-events:read billing-events:release billing-events:revert documents:write"
 
 
 def service_settings(**given: Any) -> Settings:

@@ -192,6 +192,21 @@ async def test_large_quick_action_becomes_a_job(store: Database, issuer: Issuer)
     assert (job["status"], job["released"]) == ("completed", 1)
 
 
+async def test_release_and_invoice_needs_the_scope_to_write_documents(api: Api) -> None:
+    await known(api, worth("BE-1", "1.00"))
+    body = {"select": {"billing_event_ids": ["BE-1"]}, "and_invoice": True}
+    async with api.client("billing-events:read billing-events:release") as client:
+        for mode in ("background", "auto"):
+            for dry_run in (False, True):
+                ask = body | {"mode": mode, "dry_run": dry_run}
+                refused = await client.post("/release-jobs", json=ask)
+                assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing"), ask
+                assert 'scope="documents:write"' in refused.headers["www-authenticate"]
+        assert (await client.get("/release-jobs")).json()["items"] == []
+        alone = await client.post("/release-jobs", json=body | {"and_invoice": False})
+    assert alone.status_code == 202
+
+
 async def test_job_is_accepted_worked_and_shown(api: Api) -> None:
     await known(api, capped_project("1.00"), worth("BE-1", "1.00"), worth("BE-2", "1.00"))
     select = {"billing_event_ids": ["BE-1", "BE-2"]}

@@ -27,6 +27,8 @@ REFUSALS: Final[Mapping[str, str]] = {
     "run_disabled": "The billing run is disabled",
     "action_not_available": "The billing run or document does not allow this as it stands",
     "step_running": "A step of the billing run is under way",
+    "second_person_needed": "Another user than the one who created the billing run must do this",
+    "not_permitted": "The token does not permit this for the projects of the billing run or document",
     "already_exists": "There is another billing run with this id",
     "not_found": "There is no billing run or document with this id",
 }

@@ -33,9 +33,9 @@ def compose(settings: BillingRunsSettings, *, settle_seconds: float = 0.0) -> Ca
     """What makes the parts of the service once its database is known; `settle_seconds` as StepWorker has it."""
 
     def make_parts(database: Database) -> Parts:
-        commands = Commands(settings.time_zone, settings.command_wait_seconds)
-        steps = StepWorker(database, settings.time_zone, settle_seconds)
-        retries = Retries(database)
+        commands = Commands(settings.time_zone, settings.command_wait_seconds, settings.four_eyes)
+        steps = StepWorker(database, settings.time_zone, settle_seconds, settings.four_eyes)
+        retries = Retries(database, four_eyes=settings.four_eyes)
         feed = ProgressFeed(database)
         look_again = IsolatedStep(
             database, commands.look_again, queue=waiting_commands.QUEUE, facts="billing-runs"
@@ -44,10 +44,10 @@ def compose(settings: BillingRunsSettings, *, settle_seconds: float = 0.0) -> Ca
         return Parts(
             lines=lines(commands),
             routers=[
-                runs_router(database, commands, settings.time_zone),
+                runs_router(database, commands, settings.support_contact),
                 reports_router(database, zero_amounts=settings.zero_amount_policy == "invoice"),
                 progress_router(database, feed),
-                documents_router(database),
+                documents_router(database, four_eyes=settings.four_eyes),
                 rules_router(database),
                 billing_cycles_router(database),
             ],

@@ -55,8 +55,8 @@ async def document_filter(
     )
 
 
-def documents_router(database: Database) -> APIRouter:
-    """The documents of one run."""
+def documents_router(database: Database, *, four_eyes: bool) -> APIRouter:
+    """The documents of one run. `four_eyes`: to validate takes another user than the run's creator."""
     router = APIRouter(prefix="/billing-runs/{run_id}/documents", tags=["documents"])
 
     @router.get("", summary="Documents that are in the run now")
@@ -83,6 +83,8 @@ def documents_router(database: Database) -> APIRouter:
                 body,
                 starter=starter_of_principal(principal),
                 cause=Cause.begun_here(new_id()),
+                four_eyes=four_eyes,
+                permitted_projects=principal.projects,
             )
             if results is None:
                 raise unknown_run()

@@ -10,6 +10,8 @@ class RefusalCode(StrEnum):
     RUN_DISABLED = "run_disabled"
     ACTION_NOT_AVAILABLE = "action_not_available"
     STEP_RUNNING = "step_running"
+    SECOND_PERSON_NEEDED = "second_person_needed"
+    NOT_PERMITTED = "not_permitted"
 
 
 @dataclass(frozen=True, slots=True)

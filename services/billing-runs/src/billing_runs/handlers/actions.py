@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from billing_runs import facts
+from billing_runs.domain.approval import is_second_person, numbers_at_once
 from billing_runs.domain.executions import Step
 from billing_runs.domain.lifecycle import Action, RunState, Status, act
 from billing_runs.domain.refusals import RefusalCode
@@ -29,16 +30,19 @@ class ActionRequest:
 
 
 async def act_on_run(
-    work: UnitOfWork, run_id: str, request: ActionRequest, cause: Cause
+    work: UnitOfWork, run_id: str, request: ActionRequest, cause: Cause, *, four_eyes: bool
 ) -> StoredRun | RefusalCode | None:
     """Do the action: the run right after it, the code that refuses it, or None for a run that is not known.
 
-    Locks the run.
+    `four_eyes`: what numbers documents needs another user than the run's creator. Locks the run.
     """
     session = (await open_sessions(work, [run_id], cause)).get(run_id)
     if session is None:
         return None
     before = session.run.state
+    is_second = is_second_person(session.run.starter, request.starter)
+    if four_eyes and numbers_at_once(before, request.action) and not is_second:
+        return RefusalCode.SECOND_PERSON_NEEDED
     after = act(before, request.action)
     if isinstance(after, RefusalCode):
         return after

@@ -38,6 +38,7 @@ class Commands:
 
     time_zone: tzinfo
     wait_seconds: float
+    four_eyes: bool = False
 
     async def take(self, work: UnitOfWork, messages: Sequence[Message]) -> None:
         """Do what the commands of a batch ask. One for a run, or for documents, not known yet waits for them."""
@@ -78,6 +79,7 @@ class Commands:
                 starter=starter_of(body),
                 cause=message.cause,
                 time_zone=self.time_zone,
+                four_eyes=self.four_eyes,
             )
         except SettingsError as error:
             work.reject(
@@ -93,7 +95,9 @@ class Commands:
     async def _act(self, work: UnitOfWork, message: Message) -> None:
         body, cause = message.body, message.cause
         if message.type == REVIEW:
-            results = await review_documents(work, body.run_id, body, starter=starter_of(body), cause=cause)
+            results = await review_documents(
+                work, body.run_id, body, starter=starter_of(body), cause=cause, four_eyes=self.four_eyes
+            )
             for result in results or ():
                 if result.code is not None:
                     refuse(work, message, result.code, document_id=result.document_id)
@@ -105,7 +109,7 @@ class Commands:
             closes_events=getattr(body, "billing_events", None) == "cancel",
             description=getattr(body, "description", None),
         )
-        outcome = await act_on_run(work, body.run_id, request, cause)
+        outcome = await act_on_run(work, body.run_id, request, cause, four_eyes=self.four_eyes)
         if isinstance(outcome, RefusalCode):
             refuse(work, message, outcome.value)
 

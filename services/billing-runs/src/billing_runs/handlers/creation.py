@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from billing_runs import facts
+from billing_runs.domain.approval import process_type_problems
 from billing_runs.domain.lifecycle import CREATED
 from billing_runs.domain.refusals import Problem
 from billing_runs.domain.scope import RunKind, generated_description
@@ -49,6 +50,7 @@ async def create_run(
     starter: Mapping[str, Any] | None,
     cause: Cause,
     time_zone: tzinfo,
+    four_eyes: bool,
 ) -> StoredRun:
     """The new run, or the one that the same request has created before, of which the same is told again.
 
@@ -56,7 +58,10 @@ async def create_run(
     SettingsError or RunExistsError.
     """
     settings = _settings_of(asked, scope, datetime.now(time_zone).date())
-    problems = settings_problems(settings)
+    problems = (
+        *settings_problems(settings),
+        *process_type_problems(settings.process_type, four_eyes=four_eyes),
+    )
     if problems:
         raise SettingsError(problems)
     run = StoredRun(

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from billing_runs.domain.approval import course
 from billing_runs.domain.executions import Step
 from billing_runs.domain.lifecycle import Action as RunAction
 from billing_runs.domain.lifecycle import ExecutionState, Status, act, goes_on_to, may_start
@@ -52,12 +53,13 @@ class StepWorker:
     """Goes round the runs that have something to do, a chunk of each at a time.
 
     `settle_seconds`: how long a step that selects by more than ids lets facts come in first: whoever asks for it may
-    have released something a moment before.
+    have released something a moment before. `four_eyes`: no run numbers by itself.
     """
 
     database: Database
     time_zone: tzinfo
     settle_seconds: float = 0.0
+    four_eyes: bool = False
     _last_run_id: str = ""
 
     async def step(self) -> bool:
@@ -75,7 +77,7 @@ class StepWorker:
             session = await open_session(work, run)
             if _is_settling(session, self.settle_seconds):
                 return False
-            await advance_run(session, self.time_zone)
+            await advance_run(session, self.time_zone, four_eyes=self.four_eyes)
             await session.save()
             return True
 
@@ -109,7 +111,7 @@ def _is_settling(session: RunSession, settle_seconds: float) -> bool:
     )
 
 
-async def advance_run(session: RunSession, time_zone: tzinfo) -> None:
+async def advance_run(session: RunSession, time_zone: tzinfo, *, four_eyes: bool) -> None:
     """Do what comes next for a locked run: begin its queued step, a chunk of it, or what it does between steps."""
     state = session.run.state
     match state.execution:
@@ -120,11 +122,11 @@ async def advance_run(session: RunSession, time_zone: tzinfo) -> None:
             if session.run.state.execution is ExecutionState.IDLE:
                 # At once: a run that goes on by itself is never seen to rest between two steps.
                 await session.save()
-                await _between_steps(session, time_zone)
+                await _between_steps(session, time_zone, four_eyes=four_eyes)
         case ExecutionState.QUEUED:
             session.rest()
         case ExecutionState.IDLE | ExecutionState.FAILED:
-            await _between_steps(session, time_zone)
+            await _between_steps(session, time_zone, four_eyes=four_eyes)
 
 
 async def _chunk(session: RunSession, time_zone: tzinfo) -> None:
@@ -143,7 +145,7 @@ async def _chunk(session: RunSession, time_zone: tzinfo) -> None:
         await steps[step](session)
 
 
-async def _between_steps(session: RunSession, time_zone: tzinfo) -> None:
+async def _between_steps(session: RunSession, time_zone: tzinfo, *, four_eyes: bool) -> None:
     """Send the queued actions on documents, then go on by itself where the run's process type says so.
 
     No step runs, whether the last one has ended well or has failed; after a failed one it does not go on by itself.
@@ -155,7 +157,7 @@ async def _between_steps(session: RunSession, time_zone: tzinfo) -> None:
     counts, refused_drafts = await run_documents.count_documents(session.work.connection, run.run_id)
     destination = goes_on_to(
         run.state,
-        process_type=run.settings.process_type,
+        process_type=course(run.settings.process_type, four_eyes=four_eyes),
         on_suspect=run.settings.on_suspect,
         drafts=counts.draft,
         suspects=counts.suspect,

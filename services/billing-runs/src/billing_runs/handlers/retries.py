@@ -3,6 +3,7 @@
 """
 
 import time
+from functools import partial
 from typing import Final
 
 from billing_runs.domain.lifecycle import Action, ExecutionState
@@ -26,8 +27,9 @@ MEASURED_SECONDS: Final = 5.0
 class Retries:
     """Takes up what has failed, one run at a time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, four_eyes: bool = False) -> None:
         self._database = database
+        self._four_eyes = four_eyes
         self._measured_at = -MEASURED_SECONDS
 
     async def step(self) -> bool:
@@ -35,10 +37,10 @@ class Retries:
         if time.monotonic() - self._measured_at >= MEASURED_SECONDS:
             self._measured_at = time.monotonic()
             metrics.set_pending_work(RUN_QUEUE, await count_aside(self._database, RUN_QUEUE))
-        return await self._database.run(_look_at_next)
+        return await self._database.run(partial(_look_at_next, four_eyes=self._four_eyes))
 
 
-async def _look_at_next(work: UnitOfWork) -> bool:
+async def _look_at_next(work: UnitOfWork, *, four_eyes: bool) -> bool:
     failed = await failed_runs.next_due(work.connection, RUN_QUEUE)
     if failed is None:
         return False
@@ -46,7 +48,7 @@ async def _look_at_next(work: UnitOfWork) -> bool:
     if session is None:
         await take_back(work, [failed.run_id], queue=RUN_QUEUE, facts="billing-runs")
     elif not failed.is_taken_up:
-        await _take_up(work, session, failed)
+        await _take_up(work, session, failed, four_eyes=four_eyes)
     elif session.run.state.step_runs:
         await failed_runs.look_later(work.connection, RUN_QUEUE, failed.run_id, LOOK_SECONDS)
     else:
@@ -54,13 +56,13 @@ async def _look_at_next(work: UnitOfWork) -> bool:
     return True
 
 
-async def _take_up(work: UnitOfWork, session: RunSession, failed: FailedRun) -> None:
-    """Process the run as whoever created it would; one that has not failed, or no more, only goes on."""
+async def _take_up(work: UnitOfWork, session: RunSession, failed: FailedRun, *, four_eyes: bool) -> None:
+    """Process the run as whoever asked for its step would; one that has not failed, or no more, only goes on."""
     run = session.run
     if run.state.execution is ExecutionState.FAILED:
-        asked = ActionRequest(Action.PROCESS, run.starter)
-        done = await act_on_run(work, run.run_id, asked, Cause.begun_here(new_id()))
-        if isinstance(done, RefusalCode):  # disabled: a person says when it goes on
+        asked = ActionRequest(Action.PROCESS, session.execution.starter or run.starter)
+        done = await act_on_run(work, run.run_id, asked, Cause.begun_here(new_id()), four_eyes=four_eyes)
+        if isinstance(done, RefusalCode):  # disabled, or a second person is needed: a person lets it go on
             await failed_runs.look_later(work.connection, RUN_QUEUE, run.run_id, LOOK_SECONDS)
             return
     else:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from billing_runs import facts
+from billing_runs.domain.approval import is_second_person
 from billing_runs.domain.lifecycle import derived
 from billing_runs.domain.refusals import RefusalCode
 from billing_runs.domain.review import (
@@ -17,7 +18,8 @@ from billing_runs.domain.review import (
 from billing_runs.handlers.judging import judge_stored, rules_of
 from billing_runs.handlers.quarantine import quarantine
 from billing_runs.handlers.session import RunSession, open_sessions
-from billing_runs.store import document_lists, document_steps, run_documents, unbilled_events
+from billing_runs.store import document_lists, document_steps, projects, run_documents, unbilled_events
+from billing_runs.store.connection import Connection
 from billing_runs.store.run_documents import StoredDocument
 from shared.contracts.command_fields import ReviewOf
 from shared.database.unit_of_work import Cause, UnitOfWork
@@ -38,10 +40,22 @@ class ReviewResult:
     code: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reviewer:
+    """Who acts on documents: `projects` are those whose documents they may change (None: all), `may_validate` whether
+    they may number documents of this run.
+    """
+
+    starter: Mapping[str, Any] | None
+    projects: frozenset[str] | None = None
+    may_validate: bool = True
+
+
 @dataclass(slots=True)
 class _Decisions:
-    """The decisions on a selection, sorted by what they take."""
+    """The decisions on a selection, sorted by what they take; `no_right`: why the asker may not do it, by document."""
 
+    no_right: Mapping[str, RefusalCode]
     results: list[ReviewResult] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     moved: list[StoredDocument] = field(default_factory=list)
@@ -56,10 +70,14 @@ async def review_documents(
     *,
     starter: Mapping[str, Any] | None,
     cause: Cause,
+    four_eyes: bool,
+    permitted_projects: frozenset[str] | None = None,
 ) -> list[ReviewResult] | None:
     """Do the action on each selected document; one refusal does not stop the rest. None: the run is not known.
 
-    Locks the run, then the documents. A document for which the connector owes an answer takes no other action.
+    `four_eyes`: to validate takes another user than the run's creator. `permitted_projects`: whose documents the asker
+    may change; None: all. Locks the run, then the documents. A document for which the connector owes an answer takes no
+    other action.
     """
     session = (await open_sessions(work, [run_id], cause)).get(run_id)
     if session is None:
@@ -68,9 +86,11 @@ async def review_documents(
     if selected is None:
         selected = await document_lists.matching_ids(work.connection, run_id, asked.select.filter)
     ids = list(dict.fromkeys(selected))
+    may_validate = not four_eyes or is_second_person(session.run.starter, starter)
+    reviewer = Reviewer(starter, permitted_projects, may_validate)
     results: list[ReviewResult] = []
     for start in range(0, len(ids), CHUNK_DECIDED):
-        results += await _review_chunk(session, ids[start : start + CHUNK_DECIDED], asked, starter)
+        results += await _review_chunk(session, ids[start : start + CHUNK_DECIDED], asked, reviewer)
         await work.flush()
     await derive_status(session)
     await session.save()
@@ -78,11 +98,11 @@ async def review_documents(
 
 
 async def _review_chunk(
-    session: RunSession, document_ids: Sequence[str], asked: ReviewOf[Any], starter: Mapping[str, Any] | None
+    session: RunSession, document_ids: Sequence[str], asked: ReviewOf[Any], reviewer: Reviewer
 ) -> list[ReviewResult]:
-    connection = session.work.connection
+    connection, starter = session.work.connection, reviewer.starter
     documents = await run_documents.lock_documents(connection, document_ids)
-    decisions = _Decisions()
+    decisions = _Decisions(no_right=await _rights_missing(connection, document_ids, asked, reviewer))
     for document_id in document_ids:
         _decide(session, document_id, documents.get(document_id), asked, decisions)
     if decisions.asked:
@@ -110,6 +130,17 @@ async def _review_chunk(
     return decisions.results
 
 
+async def _rights_missing(
+    connection: Connection, document_ids: Sequence[str], asked: ReviewOf[Any], reviewer: Reviewer
+) -> dict[str, RefusalCode]:
+    if asked.action == "validate" and not reviewer.may_validate:
+        return dict.fromkeys(document_ids, RefusalCode.SECOND_PERSON_NEEDED)
+    if reviewer.projects is None:
+        return {}
+    beside = await projects.documents_beside(connection, document_ids, reviewer.projects)
+    return dict.fromkeys(beside, RefusalCode.NOT_PERMITTED)
+
+
 async def derive_status(session: RunSession) -> None:
     """Let the run's status follow its documents, and a worker look what comes next, while no step runs."""
     if session.run.state.step_runs:
@@ -129,6 +160,9 @@ def _decide(
 ) -> None:
     if document is None or document.run_id != session.run.run_id:
         decisions.results.append(ReviewResult(document_id, "refused", NOT_FOUND))
+        return
+    if (no_right := decisions.no_right.get(document_id)) is not None:
+        decisions.results.append(ReviewResult(document_id, "refused", no_right.value))
         return
     if document.asked is not None:
         again = document.asked.action == asked.action

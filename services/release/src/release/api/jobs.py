@@ -33,6 +33,7 @@ from shared.contracts.selections import RequestSelect
 from shared.database.database import Database
 from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.http.application import LARGE_BODY_BYTES_MAX
+from shared.http.authorization import check_scope
 from shared.http.idempotency import Answer, answer_once
 from shared.http.problems import FieldError, Problem, validation_failed
 from shared.http.tokens import Principal
@@ -77,8 +78,10 @@ def jobs_router(
     )
     async def start_release_job(body: JobRequest, request: Request, principal: MayRelease) -> Response:
         """Release what is selected, in the background or, of mode `auto` and small enough, at once; or tell, as a dry
-        run, what that would do.
+        run, what that would do. `and_invoice` needs the scope `documents:write` too.
         """
+        if body.and_invoice:
+            check_scope(principal, "documents:write")
         job_id = new_id()
         ask = JobAsk(
             job_id,
