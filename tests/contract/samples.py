@@ -53,6 +53,7 @@ _PSA: Final[dict[str, Body]] = {
         "billing_cycle_id": "MONTHLY",
         "address": _ADDRESS,
         "tax_id": "GB123456789",
+        "private": False,
         "cap_tolerance": {"amount": "0.99", "currency": "GBP"},
     },
     "psa.company.upserted.v1": {
@@ -61,6 +62,7 @@ _PSA: Final[dict[str, Body]] = {
         "name": "Survey Ltd",
         "country": "GB",
         "tax_id": "GB987654321",
+        "tax_registration": "123/456/78901",
         "address": {"line1": "2 Mill Lane", "city": "Leeds", "postcode": "LS1 1AA", "country": "GB"},
         "accounting_currencies": ["GBP", "EUR"],
         "regions": ["EMEA"],
@@ -459,9 +461,18 @@ _DOCUMENT: Final[Body] = {
         "id": "A-1",
         "name": "Port Authority",
         "tax_id": "GB123456789",
+        "tax_registration": None,
+        "private": False,
         "address": _ADDRESS,
     },
-    "company": {"id": "C-UK", "name": "Survey Ltd", "tax_id": "GB987654321", "address": _ADDRESS},
+    "company": {
+        "id": "C-UK",
+        "name": "Survey Ltd",
+        "tax_id": "GB987654321",
+        "tax_registration": "123/456/78901",
+        "private": False,
+        "address": _ADDRESS,
+    },
     "engagement": "ENG-7",
     "customer_reference": "PO 4711",
     "billing_event_ids": ["BE-1"],
@@ -482,7 +493,16 @@ _DOCUMENT: Final[Body] = {
             "tax_rate": "20",
         }
     ],
-    "taxes": [{"category": "S", "rate": "20", "taxable": "100.00", "tax": "20.00", "reason": None}],
+    "taxes": [
+        {
+            "category": "S",
+            "rate": "20",
+            "taxable": "100.00",
+            "tax": "20.00",
+            "reason": None,
+            "reason_code": None,
+        }
+    ],
     "total_net": "100.00",
     "total_tax": "20.00",
     "total_gross": "120.00",
@@ -496,6 +516,7 @@ _DOCUMENT: Final[Body] = {
             "criterion": "amount > 10",
         }
     ],
+    "warnings": [{"code": "date_in_future", "message": "2026-11-20 is after today", "detail": {}}],
     "corrects_document_id": None,
     "mirrors_document_id": None,
     "additional_fields": {"cost_centre": "North"},

@@ -178,12 +178,23 @@ async def test_validating_a_selection(seeded: Seeded) -> None:
 
 
 async def test_company_settings(seeded: Seeded) -> None:
-    rule = {"services_product": None, "country": "GB", "category": "S", "rate": "20", "reason": None}
+    rule = {
+        "services_product": None,
+        "country": "GB",
+        "buyer": None,
+        "category": "S",
+        "rate": "20",
+        "reason": None,
+        "reason_code": None,
+        "valid_from": None,
+        "valid_to": None,
+    }
     expected = {
         "mappings": [],
         "event_criteria": [],
         "item_criteria": [],
         "tax_rules": [rule],
+        "on_tax_rule_missing": None,
         "schedule": None,
         "auto_pass_field": None,
         "documents_elsewhere": False,
@@ -203,8 +214,19 @@ async def test_the_contracts_company_settings_are_taken(seeded: Seeded) -> None:
         "event_criteria": ['currency == "GBP"'],
         "item_criteria": ['category != "expense"'],
         "tax_rules": [
-            {"services_product": None, "country": None, "category": "S", "rate": "20", "reason": None}
+            {
+                "services_product": "Survey",
+                "country": "EU",
+                "buyer": "business",
+                "category": "AE",
+                "rate": "0",
+                "reason": None,
+                "reason_code": "VATEX-EU-AE",
+                "valid_from": "2026-01-01",
+                "valid_to": None,
+            }
         ],
+        "on_tax_rule_missing": "zero_rated",
         "schedule": {"every": "day", "at": "02:00", "weekday": None, "day": None},
         "auto_pass_field": "pass_it",
         "documents_elsewhere": False,

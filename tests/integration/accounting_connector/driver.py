@@ -32,6 +32,9 @@ VALIDATE = "accounting.documents.validate.v1"
 CANCEL = "accounting.documents.cancel.v1"
 RENDER = "accounting.documents.render.v1"
 
+ZERO_RATED = {"category": "Z", "rate": "0"}
+"""A tax rule under which nothing is warned of."""
+
 STARTER = {"user_id": "u1", "email": "u1@example.com"}
 STEPS_MAX = 1_000
 

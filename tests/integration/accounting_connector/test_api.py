@@ -29,9 +29,30 @@ SETTINGS: dict[str, Any] = {
     "event_criteria": ["summary_amount > 0"],
     "item_criteria": ['category != "expense"'],
     "tax_rules": [
-        {"services_product": None, "country": None, "category": "S", "rate": "20", "reason": None},
-        {"services_product": None, "country": "FR", "category": "E", "rate": "0", "reason": "export"},
+        {
+            "services_product": None,
+            "country": None,
+            "buyer": None,
+            "category": "S",
+            "rate": "20",
+            "reason": None,
+            "reason_code": None,
+            "valid_from": None,
+            "valid_to": None,
+        },
+        {
+            "services_product": None,
+            "country": "FR",
+            "buyer": "business",
+            "category": "E",
+            "rate": "0",
+            "reason": "export",
+            "reason_code": "VATEX-EU-146-1E",
+            "valid_from": "2026-01-01",
+            "valid_to": "2026-12-31",
+        },
     ],
+    "on_tax_rule_missing": "refuse",
     "schedule": {"every": "month", "at": "02:00", "weekday": None, "day": 31},
     "auto_pass_field": "invoice_now",
     "documents_elsewhere": False,
@@ -331,7 +352,17 @@ async def test_a_mapping_finds_an_account_by_name(
 @pytest.mark.parametrize(
     ("field", "settings"),
     [
-        ("tax_rules[1]", {"tax_rules": [{"category": "S", "rate": "20"}, {"category": "Z", "rate": "0"}]}),
+        ("tax_rules[0].rate", {"tax_rules": [{"category": "S", "rate": "0"}]}),
+        ("tax_rules[0].category", {"tax_rules": [{"category": "K", "rate": "0"}]}),
+        ("tax_rules[0].reason_code", {"tax_rules": [{"category": "E", "rate": "0", "reason_code": "X"}]}),
+        (
+            "tax_rules[0].valid_to",
+            {
+                "tax_rules": [
+                    {"category": "Z", "rate": "0", "valid_from": "2026-02-01", "valid_to": "2026-01-31"}
+                ]
+            },
+        ),
         ("tax_rules[0].rate", {"tax_rules": [{"category": "Z", "rate": "20"}]}),
         ("mappings[0].target", {"mappings": [{"target": "total_net", "value": "1"}]}),
         ("mappings[0].source", {"mappings": [{"target": "engagement", "value": "1", "source": "x"}]}),

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from integration.accounting_connector.driver import (
+    ZERO_RATED,
     ConnectorDriver,
     account,
     changed,
@@ -44,7 +45,8 @@ async def test_a_single_auto_pass_event_is_passed_with_its_release(connector: Co
 async def test_a_document_says_what_it_leaves_out(
     connector: ConnectorDriver, client: httpx.AsyncClient
 ) -> None:
-    await client.put("/companies/C-UK/settings", json={"item_criteria": ['category != "expense"']})
+    settings = {"item_criteria": ['category != "expense"'], "tax_rules": [ZERO_RATED]}
+    await client.put("/companies/C-UK/settings", json=settings)
     items = [item("a", "-100.00"), item("b", "-20.00", category="expense", business_record_id="E-1")]
     await connector.release(released(event("BE-1", *items)), released(event("BE-2")))
     await connector.command(start_ids("PR-1", "BE-1", "BE-2"))

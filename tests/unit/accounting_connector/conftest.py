@@ -8,7 +8,10 @@ import pytest
 from accounting_connector.domain.billing_events import BillingEvent, BillingEventItem, Stage
 from accounting_connector.domain.companies import Address, Company, CompanySettings, Criterion, Party
 from accounting_connector.domain.eligibility import Candidate
+from accounting_connector.domain.tax import Tax, TaxRule
 from shared.expressions import compile_expression
+
+ZERO_RATED = TaxRule(None, None, Tax("Z", Decimal(0)))
 
 
 def make_item(item_id: str = "i1", amount: str = "100.00", **changes: Any) -> BillingEventItem:
@@ -51,7 +54,7 @@ def make_account(**changes: Any) -> Party:
 def make_company(**settings: Any) -> Company:
     return Company(
         Party("C-UK", "Survey Ltd", "GB9", Address(country="GB")),
-        CompanySettings(**settings),
+        CompanySettings(**{"tax_rules": (ZERO_RATED,), **settings}),
     )
 
 

@@ -26,6 +26,7 @@ RULES = (
     TaxRule("Consulting", None, Tax("S", Decimal(20))),
     TaxRule("Books", None, Tax("S", Decimal(5))),
     TaxRule("Survey", None, Tax("S", Decimal("20.0"))),
+    TaxRule(None, None, Tax("Z", Decimal(0))),
 )
 
 

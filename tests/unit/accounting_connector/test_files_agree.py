@@ -22,6 +22,7 @@ CBC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2}"
 RULES = (
     TaxRule("Consulting", None, Tax("S", Decimal(20))),
     TaxRule("Books", None, Tax("S", Decimal("5.5"))),
+    TaxRule(None, None, Tax("Z", Decimal(0))),
 )
 DAY = date(2026, 11, 20)
 

@@ -39,6 +39,7 @@ def document_body(stored: StoredDocument, *, job_id: str | None = None) -> dict[
                 "taxable": format_amount(total.taxable, currency),
                 "tax": format_amount(total.tax, currency),
                 "reason": total.reason,
+                "reason_code": total.reason_code,
             }
             for total in document.taxes
         ],
@@ -70,6 +71,7 @@ def document_head(stored: StoredDocument) -> dict[str, Any]:
         "total_gross": format_amount(document.total_gross, currency),
         "excluded_items": list(document.excluded_items),
         "left_out_items": _left_out_bodies(document),
+        "warnings": reason_bodies(document.warnings),
         "corrects_document_id": document.corrects_document_id,
         "mirrors_document_id": document.mirrors_document_id,
         "additional_fields": dict(document.additional_fields),

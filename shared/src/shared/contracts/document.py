@@ -16,7 +16,7 @@ from shared.contracts.base import (
     to_minor_units_in_list,
 )
 from shared.contracts.decimals import Amount, Percentage, Quantity, TotalAmount, UnitPrice
-from shared.contracts.facts import Fact
+from shared.contracts.facts import Fact, Reasons
 from shared.contracts.selections import DocumentKind
 
 LINES_MAX = 100_000
@@ -37,6 +37,8 @@ class Party(Reader):
     id: Id
     name: Name = ""
     tax_id: Name | None = None
+    tax_registration: Name | None = None
+    private: bool = False
     address: Address = Field(default_factory=Address)
 
 
@@ -63,6 +65,7 @@ class DocumentTax(Reader):
     taxable: TotalAmount
     tax: TotalAmount
     reason: Description | None = None
+    reason_code: Name | None = None
 
 
 class LeftOutItem(Reader):
@@ -81,6 +84,7 @@ class DocumentHead(Fact):
     `excluded_items`: ids of the items that are left out, `left_out_items`: the same with their events and why; of a
     draft what would be left out. `corrects_document_id`: the document that it corrects;
     `mirrors_document_id`: the one that it takes back whole. `additional_fields`: what the company's mappings added.
+    `warnings`: what to look at, by code.
     """
 
     document_id: Id
@@ -104,6 +108,7 @@ class DocumentHead(Fact):
     job_id: Id | None = None
     excluded_items: list[Id] = Field(default_factory=list, max_length=LINES_MAX)
     left_out_items: list[LeftOutItem] = Field(default_factory=list, max_length=LINES_MAX)
+    warnings: Reasons = Field(default_factory=list)
     corrects_document_id: Id | None = None
     mirrors_document_id: Id | None = None
     additional_fields: dict[Name, Description | None] = Field(default_factory=dict, max_length=FIELDS_MAX)

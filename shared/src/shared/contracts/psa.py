@@ -122,7 +122,7 @@ class CapTolerance(PsaBody):
 
 
 class AccountUpserted(PsaBody):
-    """`psa.account.upserted.v1`: a customer account."""
+    """`psa.account.upserted.v1`: a customer account; `private`: a private person, whatever its tax id."""
 
     account_id: Id
     version: PsaVersion
@@ -131,17 +131,22 @@ class AccountUpserted(PsaBody):
     billing_cycle_id: Id | None = None
     address: PsaAddress = Field(default_factory=PsaAddress)
     tax_id: Name | None = None
+    private: bool = False
     cap_tolerance: CapTolerance | None = None
 
 
 class CompanyUpserted(PsaBody):
-    """`psa.company.upserted.v1`: a company of the organisation, and where it applies."""
+    """`psa.company.upserted.v1`: a company of the organisation, and where it applies.
+
+    `tax_registration`: its tax number that is no VAT id (BT-32).
+    """
 
     company_id: Id
     version: PsaVersion
     name: Name = ""
     country: CountryCode | None = None
     tax_id: Name | None = None
+    tax_registration: Name | None = None
     address: PsaAddress = Field(default_factory=PsaAddress)
     accounting_currencies: list[CurrencyCode] = Field(default_factory=list, max_length=LIST_MAX)
     regions: Names = Field(default_factory=list)

@@ -28,13 +28,14 @@ class Company:
         return "S", self.tax_rate
 
     def tax_rules(self) -> list[dict[str, Any]]:
-        """The rules for `PUT /companies/{id}/settings`; a customer abroad is zero rated without a rule."""
+        """The rules for `PUT /companies/{id}/settings`; a customer abroad is zero rated."""
         if self.tax_rate is None:
             return []
         own = {"country": self.country, "reason": None}
         return [
             {**own, "services_product": None, "category": "S", "rate": str(self.tax_rate)},
             {**own, "services_product": TAX_FREE_PRODUCT, "category": "Z", "rate": "0"},
+            {"country": None, "reason": None, "services_product": None, "category": "Z", "rate": "0"},
         ]
 
     def message(self) -> Outgoing:

@@ -1,18 +1,33 @@
 """What a company sets for its documents (contract.md section 2: `PUT /companies/{id}/settings`)."""
 
+import itertools
 import re
 from datetime import time
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from accounting_connector.domain.exemptions import EXEMPTION_CODES
 from accounting_connector.domain.mappings import FieldMapping, MappingError, make_mapping
 from accounting_connector.domain.schedule import Every, Schedule
-from shared.contracts.base import Closed, Count, CountryCode, Description, Id, Name, Reader, field_error
+from accounting_connector.domain.tax import overlapping_rules
+from accounting_connector.store.parties import tax_rules_of
+from shared.contracts.base import (
+    Closed,
+    Count,
+    CountryCode,
+    Date,
+    Description,
+    Id,
+    Name,
+    Reader,
+    field_error,
+)
 from shared.contracts.decimals import Percentage
 from shared.contracts.document import Document
 from shared.contracts.facts import Reasons
 from shared.expressions import LENGTH_MAX, ExpressionError, compile_expression
+from shared.http.problems import ERRORS_MAX, FieldError, Problem
 
 PAYMENT_DAYS_MAX: Final = 3650
 RECIPIENTS_MAX: Final = 100
@@ -70,18 +85,36 @@ class MappingBody(Closed):
 
 
 class TaxRuleBody(Closed):
-    """Category and rate (in percent) for a services product and a customer's country; null stands for any."""
+    """Category and rate (in percent) for what it names; null stands for any, and for no end of its time.
+
+    `country`: the customer's, or `EU` for a member state other than the company's own (documents.md section 2.3).
+    """
 
     services_product: Name | None = None
     country: CountryCode | None = None
+    buyer: Literal["business", "private"] | None = None
     category: Literal["S", "Z", "E", "AE", "K", "G", "O", "L", "M"]
     rate: Percentage
     reason: Description | None = None
+    reason_code: Name | None = None
+    valid_from: Date | None = None
+    valid_to: Date | None = None
 
     @model_validator(mode="after")
-    def _rate_fits_the_category(self) -> Self:
+    def _can_be_kept(self) -> Self:
+        if self.category == "K":
+            raise field_error(
+                ("category",), "tax_category", "should not be K: a delivery of goods is not billed"
+            )
         if self.rate and self.category not in _RATED:
             raise field_error(("rate",), "tax_rate", f"should be 0 in the category {self.category}")
+        if not self.rate and self.category in _RATED:
+            message = f"should be above 0 in the category {self.category}; Z is zero rated, E exempt"
+            raise field_error(("rate",), "tax_rate", message)
+        if self.reason_code is not None and self.reason_code not in EXEMPTION_CODES:
+            raise field_error(("reason_code",), "reason_code", "should be a code of the VATEX list")
+        if self.valid_from and self.valid_to and self.valid_to < self.valid_from:
+            raise field_error(("valid_to",), "period", "should not be before valid_from")
         return self
 
 
@@ -109,6 +142,7 @@ class CompanySettingsBody(Closed):
     event_criteria: Criteria = Field(default_factory=list)
     item_criteria: Criteria = Field(default_factory=list)
     tax_rules: Annotated[list[TaxRuleBody], Field(max_length=5_000)] = Field(default_factory=list)
+    on_tax_rule_missing: Literal["refuse", "zero_rated"] | None = None
     schedule: ScheduleBody | None = None
     auto_pass_field: FieldName | None = None
     documents_elsewhere: bool = False
@@ -117,8 +151,6 @@ class CompanySettingsBody(Closed):
 
     @model_validator(mode="after")
     def _say_nothing_twice(self) -> Self:
-        rules = [(rule.services_product, rule.country) for rule in self.tax_rules]
-        _refuse_repeated(rules, "tax_rules", "should be the only rule for its product and country")
         targets = [
             (mapping.on_lines, mapping.target) for mapping in (body.mapping() for body in self.mappings)
         ]
@@ -126,8 +158,12 @@ class CompanySettingsBody(Closed):
         return self
 
     def as_stored(self) -> dict[str, Any]:
-        """The settings as JSON; of each mapping what was given."""
+        """The settings as JSON; of each mapping what was given.
+
+        Raises Problem for tax rules alike whose times overlap (documents.md section 2.3).
+        """
         stored = self.model_dump(mode="json")
+        _refuse_overlaps(stored["tax_rules"])
         stored["mappings"] = [body.model_dump(mode="json", exclude_unset=True) for body in self.mappings]
         return stored
 
@@ -151,6 +187,24 @@ class CompanySettingsAnswer(CompanySettingsBody):
 
     company_id: Name
     version: Count
+
+
+def _refuse_overlaps(rules: list[dict[str, Any]]) -> None:
+    pairs = list(itertools.islice(overlapping_rules(tax_rules_of(rules)), ERRORS_MAX // 2))
+    if pairs:
+        message = "overlaps tax_rules[{}]: the same product, country and buyer at the same time"
+        raise Problem(
+            422,
+            "tax_rules_overlap",
+            "Two tax rules hold for the same at the same time",
+            detail=f"tax_rules[{pairs[0][0]}] and tax_rules[{pairs[0][1]}] overlap",
+            errors=[
+                FieldError(f"tax_rules[{place}]", message.format(other))
+                for one, two in pairs
+                for place, other in ((one, two), (two, one))
+            ],
+            members={"rules": list(pairs[0])},
+        )
 
 
 def _refuse_repeated(keys: list[tuple[Any, ...]], field: str, message: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from accounting_connector.domain.mappings import FieldMapping
-from accounting_connector.domain.tax import TaxRule
+from accounting_connector.domain.tax import OnTaxRuleMissing, TaxRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,10 @@ class Party:
     name: str
     tax_id: str | None
     address: Address
+    tax_registration: str | None = None
+    """A company's tax number that is no VAT id (BT-32)."""
+    is_private: bool = False
+    """Whether an account is a private person, whatever its tax id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class CompanySettings:
     item_criteria: tuple[Criterion, ...] = ()
     mappings: tuple[FieldMapping, ...] = ()
     tax_rules: tuple[TaxRule, ...] = ()
+    on_tax_rule_missing: OnTaxRuleMissing | None = None
+    """None: a company that has rules refuses, one that has none is zero rated (documents.md section 2.3)."""
     auto_pass_field: str | None = None
     documents_elsewhere: bool = False
     payment_days: int | None = None

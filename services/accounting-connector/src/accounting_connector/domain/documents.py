@@ -8,8 +8,9 @@ from decimal import Decimal
 from enum import StrEnum
 
 from accounting_connector.domain.billing_events import summary_amount
-from accounting_connector.domain.companies import Company, Party
+from accounting_connector.domain.companies import Party
 from accounting_connector.domain.eligibility import Candidate, LeftOutItem, Terms, check_eligibility
+from accounting_connector.domain.line_taxes import line_taxes
 from accounting_connector.domain.lines import (
     AccountLookup,
     DocumentKind,
@@ -21,8 +22,8 @@ from accounting_connector.domain.lines import (
     rounding_reasons,
     sign_reasons,
 )
-from accounting_connector.domain.reasons import Reason
-from accounting_connector.domain.tax import Tax, TaxTotal, tax_of_product, tax_totals
+from accounting_connector.domain.reasons import Reason, merged
+from accounting_connector.domain.tax import Tax, TaxTotal, tax_totals
 from shared.money import exact_sum
 
 
@@ -82,6 +83,8 @@ class Document:
     collection_date: datetime.date | None
     payment_days: int
     additional_fields: Mapping[str, str | None] = field(default_factory=dict)
+    warnings: tuple[Reason, ...] = ()
+    """What to look at (documents.md section 2.4): of the events that `detail` names, else of all of the document's."""
     left_out_items: tuple[LeftOutItem, ...] = ()
     """The same items, each with its event and why; none of a document from before this was kept, nor of a mirror."""
 
@@ -99,6 +102,9 @@ class Assessment:
     left_out_items: tuple[LeftOutItem, ...]
     reasons: tuple[Reason, ...]
     is_eligible: bool
+    taxes: tuple[Tax, ...] = ()
+    """The tax of each mapped item, in their order."""
+    warnings: tuple[Reason, ...] = ()
 
 
 def no_accounts(name: str) -> Sequence[Party]:
@@ -121,6 +127,8 @@ def assess(candidate: Candidate, terms: Terms, find_accounts: AccountLookup = no
         reasons.extend(sign_reasons(event_amount, mapped.items, event.currency))
     reasons.extend(rounding_reasons(mapped.items, event.currency))
     reasons.extend(mapping_reasons)
+    taxed = line_taxes(candidate, mapped)
+    reasons.extend(taxed.reasons)
     if event.corrects_billing_event_id is not None and candidate.corrected_document_id is None:
         reasons.append(
             Reason(
@@ -136,6 +144,8 @@ def assess(candidate: Candidate, terms: Terms, find_accounts: AccountLookup = no
         eligibility.left_out_items,
         tuple(reasons),
         is_eligible=not eligibility.reasons,
+        taxes=taxed.taxes,
+        warnings=taxed.warnings,
     )
 
 
@@ -158,7 +168,7 @@ def draft_document(
     account, company = first.mapped.account, first.candidate.company
     if account is None or company is None:
         raise ValueError("an event without account or company is not eligible")
-    taxed = list(_taxed_lines(document_id, assessments, company, account.address.country))
+    taxed = list(_taxed_lines(document_id, assessments))
     currency = first.candidate.event.currency
     taxes = tax_totals(((tax, line.amount) for line, tax in taxed), currency)
     total_net = exact_sum(line.amount for line, _ in taxed)
@@ -193,6 +203,7 @@ def draft_document(
         collection_date=collection_date,
         payment_days=payment_days,
         additional_fields=_agreed_fields([event.additional_fields for event in mapped]),
+        warnings=merged(warning for assessment in assessments for warning in assessment.warnings),
         left_out_items=left_out,
     )
 
@@ -226,24 +237,13 @@ def cancel_document(document: Document) -> Document:
     return dataclasses.replace(document, status=DocumentStatus.CANCELLED)
 
 
-def _taxed_lines(
-    document_id: str, assessments: Sequence[Assessment], company: Company, country: str | None
-) -> Iterator[tuple[DocumentLine, Tax]]:
-    taxes: dict[str | None, Tax] = {}
+def _taxed_lines(document_id: str, assessments: Sequence[Assessment]) -> Iterator[tuple[DocumentLine, Tax]]:
     position = 0
     for assessment in assessments:
         event_id = assessment.candidate.event.billing_event_id
-        for mapped in assessment.mapped.items:
-            product = mapped.item.services_product
-            if product not in taxes:
-                taxes[product] = tax_of_product(
-                    product, country, company_tax_id=company.party.tax_id, rules=company.settings.tax_rules
-                )
+        for mapped, tax in zip(assessment.mapped.items, assessment.taxes, strict=True):
             position += 1
-            yield (
-                _line(f"{document_id}.{position}", event_id, mapped, assessment.kind, taxes[product]),
-                taxes[product],
-            )
+            yield _line(f"{document_id}.{position}", event_id, mapped, assessment.kind, tax), tax
 
 
 def _line(line_id: str, event_id: str, mapped: MappedItem, kind: DocumentKind, tax: Tax) -> DocumentLine:

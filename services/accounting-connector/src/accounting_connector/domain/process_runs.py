@@ -109,17 +109,28 @@ def retry_seconds(failures: int) -> float:
 
 
 def document_entries(document: Document) -> tuple[LogEntry, ...]:
-    """The entries of the events that this document was made from: a warning where it leaves out items of the event."""
+    """The entries of the events that this document was made from: a warning where there is something to look at, such
+    as items of the event that it leaves out.
+    """
     left_out: dict[str, list[LeftOutItem]] = {}
     for item in document.left_out_items:
         left_out.setdefault(item.billing_event_id, []).append(item)
     entries = []
     for event_id in document.billing_event_ids:
         items = left_out.get(event_id)
-        result = LogResult.WARNING if items else LogResult.OK
-        reasons = (_items_left_out(items, document.currency),) if items else ()
+        reasons = (
+            *((_items_left_out(items, document.currency),) if items else ()),
+            *(warning for warning in document.warnings if _concerns(warning, event_id)),
+        )
+        result = LogResult.WARNING if reasons else LogResult.OK
         entries.append(LogEntry(event_id, result, document.document_id, reasons=reasons))
     return tuple(entries)
+
+
+def _concerns(warning: Reason, billing_event_id: str) -> bool:
+    """Whether a document's warning is about this event: it names it, or names none."""
+    named = warning.detail.get("billing_event_ids")
+    return not isinstance(named, list) or billing_event_id in named
 
 
 def _items_left_out(items: Sequence[LeftOutItem], currency: str) -> Reason:

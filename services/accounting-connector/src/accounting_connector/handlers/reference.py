@@ -40,9 +40,13 @@ async def handle_reference(work: UnitOfWork, messages: Sequence[Message]) -> Non
 
 def _told(body: AccountUpserted | CompanyUpserted) -> ToldParty:
     if isinstance(body, AccountUpserted):
-        return ToldParty(Party(body.account_id, body.name, body.tax_id, _address(body.address)), body.version)
+        account = Party(
+            body.account_id, body.name, body.tax_id, _address(body.address), is_private=body.private
+        )
+        return ToldParty(account, body.version)
     address = _address(body.address, country=body.country)
-    return ToldParty(Party(body.company_id, body.name, body.tax_id, address), body.version)
+    company = Party(body.company_id, body.name, body.tax_id, address, body.tax_registration)
+    return ToldParty(company, body.version)
 
 
 def _address(told: ToldAddress, *, country: str | None = None) -> Address:

@@ -9,9 +9,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from iso3166 import countries_by_alpha2
-
 from accounting_connector.domain.companies import Party
+from accounting_connector.domain.countries import NORM_CODES, is_vat_id, tidy_tax_id
 from accounting_connector.domain.reasons import Reason
 from accounting_connector.domain.tax import TaxTotal
 from accounting_connector.rendering.model import Rendering
@@ -50,24 +49,15 @@ EXEMPTIONS: Final = {
 }
 _UNTAXED: Final = frozenset({"Z", *EXEMPTIONS})
 
-# The norm's country list is ISO 3166 with Northern Ireland (XI), and 1A for Kosovo, whose usual code is XK.
-_COUNTRY_CODES: Final = {code: code for code in countries_by_alpha2} | {"XI": "XI", "XK": "1A"}
-_VAT_ID_PREFIXES: Final = frozenset({*_COUNTRY_CODES.values(), "EL"})
-
 
 def country_code(party: Party) -> str | None:
     """The country of a party's address in the norm's code list (BT-40, BT-55); None if it is missing or unknown."""
-    return _COUNTRY_CODES.get(party.address.country or "")
+    return NORM_CODES.get(party.address.country or "")
 
 
 def tax_id(party: Party) -> str | None:
-    """A party's tax id as identifiers are compared: without blanks, in capitals."""
-    return given("".join((party.tax_id or "").split()).upper())
-
-
-def is_vat_id(identifier: str) -> bool:
-    """Whether it begins with the country that gave it, as a VAT identifier must (BT-31, BT-48; rule BR-CO-09)."""
-    return identifier[:2] in _VAT_ID_PREFIXES
+    """A party's tax id, or else its tax registration, as identifiers are compared: without blanks, in capitals."""
+    return given(tidy_tax_id(party.tax_id)) or given(tidy_tax_id(party.tax_registration))
 
 
 def reasons_against(rendering: Rendering) -> list[Reason]:
@@ -156,13 +146,13 @@ def _tax_id_reasons(rendering: Rendering) -> Iterator[Reason]:
             f"The seller {rendering.seller.id} needs a tax id",
             {"id": rendering.seller.id},
         )
-    elif "G" in categories and not is_vat_id(seller or ""):
+    elif "G" in categories and not is_vat_id(seller):
         yield Reason(
             "seller_vat_id_missing",
             f"An export needs a VAT id of the seller {rendering.seller.id} that begins with its country",
             {"id": rendering.seller.id},
         )
-    if "AE" in categories and not is_vat_id(buyer or ""):
+    if "AE" in categories and not is_vat_id(buyer):
         yield Reason(
             "buyer_vat_id_missing",
             f"A reverse charge needs a VAT id of the buyer {rendering.buyer.id} that begins with its country",

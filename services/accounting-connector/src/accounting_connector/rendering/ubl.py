@@ -10,6 +10,7 @@ from typing import Final
 from lxml import etree
 
 from accounting_connector.domain.companies import Party
+from accounting_connector.domain.countries import is_vat_id
 from accounting_connector.domain.documents import DocumentLine
 from accounting_connector.domain.lines import DocumentKind, negated
 from accounting_connector.domain.tax import TaxTotal
@@ -17,7 +18,6 @@ from accounting_connector.rendering.en16931 import (
     EXEMPTIONS,
     NOT_SUBJECT,
     country_code,
-    is_vat_id,
     reasons_against,
     tax_id,
 )
@@ -188,8 +188,9 @@ def _add_exemption(element: _Element, tax: TaxTotal) -> None:
     exemption = EXEMPTIONS.get(tax.category)
     if exemption is None:
         return
-    if exemption.code is not None:
-        _add_text(element, "TaxExemptionReasonCode", exemption.code)  # BT-121
+    code = tax.reason_code or exemption.code
+    if code is not None:
+        _add_text(element, "TaxExemptionReasonCode", code)  # BT-121
     _add_text(element, "TaxExemptionReason", given(tax.reason) or exemption.text)  # BT-120
 
 

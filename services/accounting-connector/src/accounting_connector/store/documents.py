@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from accounting_connector.domain.lines import DocumentKind
 from accounting_connector.domain.tax import TaxTotal
 from accounting_connector.store.connection import Connection, Reader, json_list
 from accounting_connector.store.parties import party_body, party_of
+from accounting_connector.store.reason_bodies import reason_bodies, reasons_of
 from shared.money import format_number
 
 # Ids hold no comma, and unnest would flatten arrays of arrays.
@@ -20,20 +21,21 @@ insert into documents (
   document_id, kind, status, number, date, due_date, currency, billing_event_currency, account_id, account, company_id,
   company, engagement, customer_reference, billing_event_ids, billing_run_id, process_run_id, total_net, total_tax,
   total_gross, line_count, excluded_items, corrects_document_id, mirrors_document_id, collection_date, payment_days,
-  additional_fields, starter, left_out_items)
+  additional_fields, starter, left_out_items, warnings)
 select document_id, kind, status, number, date, due_date, currency, billing_event_currency, account ->> 'id', account,
   company ->> 'id', company, engagement, customer_reference, string_to_array(billing_event_ids, ','), billing_run_id,
   process_run_id, total_net, total_tax, total_gross, line_count, string_to_array(excluded_items, ','),
-  corrects_document_id, mirrors_document_id, collection_date, payment_days, additional_fields, starter, left_out_items
+  corrects_document_id, mirrors_document_id, collection_date, payment_days, additional_fields, starter, left_out_items,
+  warnings
 from unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::date[], $6::date[], $7::text[], $8::text[], $9::jsonb[],
   $10::jsonb[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::numeric[], $17::numeric[],
   $18::numeric[], $19::int[], $20::text[], $21::text[], $22::text[], $23::date[], $24::int[], $25::jsonb[],
-  $26::jsonb[], $27::jsonb[]) as made (
+  $26::jsonb[], $27::jsonb[], $28::jsonb[]) as made (
   document_id, kind, status, number, date, due_date, currency, billing_event_currency, account, company, engagement,
   customer_reference, billing_event_ids, billing_run_id, process_run_id, total_net, total_tax, total_gross, line_count,
   excluded_items, corrects_document_id, mirrors_document_id, collection_date, payment_days, additional_fields, starter,
-  left_out_items)
+  left_out_items, warnings)
 """
 _LINE_COLUMNS: Final = (
     "document_id",
@@ -49,7 +51,7 @@ _LINE_COLUMNS: Final = (
     "tax_rate",
     "additional_fields",
 )
-_TAX_COLUMNS: Final = ("document_id", "place", "category", "rate", "taxable", "tax", "reason")
+_TAX_COLUMNS: Final = ("document_id", "place", "category", "rate", "taxable", "tax", "reason", "reason_code")
 _LOAD: Final = "select * from documents where document_id = any($1::text[])"
 _LOCK: Final = f"{_LOAD} order by document_id for no key update"
 _LOCK_HEADS: Final = """
@@ -130,6 +132,7 @@ async def insert_documents(connection: Connection, documents: Sequence[StoredDoc
         [dict(document.additional_fields) for document in made],
         [stored.starter for stored in documents],
         [json_list([_left_out_row(item) for item in document.left_out_items]) for document in made],
+        [json_list(reason_bodies(document.warnings)) for document in made],
     )
     await _insert_lines(connection, made)
     await _insert_taxes(connection, made)
@@ -159,7 +162,7 @@ async def _insert_lines(connection: Connection, documents: Iterable[Document]) -
 
 async def _insert_taxes(connection: Connection, documents: Iterable[Document]) -> None:
     rows = [
-        (document.document_id, place, total.category, total.rate, total.taxable, total.tax, total.reason)
+        (document.document_id, place, *astuple(total))
         for document in documents
         for place, total in enumerate(document.taxes, 1)
     ]
@@ -234,7 +237,9 @@ async def with_lines(connection: Reader, rows: Sequence[Mapping[str, Any]]) -> d
         lines[row["document_id"]].append(_line_of(row))
     taxes: dict[str, list[TaxTotal]] = {document_id: [] for document_id in ids}
     for row in await connection.fetch(_TAXES, ids):
-        total = TaxTotal(row["category"], row["rate"], row["taxable"], row["tax"], row["reason"])
+        total = TaxTotal(
+            row["category"], row["rate"], row["taxable"], row["tax"], row["reason"], row["reason_code"]
+        )
         taxes[row["document_id"]].append(total)
     return {
         row["document_id"]: stored_document_of(
@@ -274,6 +279,7 @@ def stored_document_of(
         collection_date=row["collection_date"],
         payment_days=row["payment_days"],
         additional_fields=row["additional_fields"],
+        warnings=reasons_of(row["warnings"]),
         left_out_items=tuple(_left_out_of(each) for each in row["left_out_items"]),
     )
     return StoredDocument(document, row["process_run_id"], row["starter"], row["created_at"])

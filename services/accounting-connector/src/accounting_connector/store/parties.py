@@ -1,29 +1,35 @@
 """Customer accounts, companies and what companies set for their documents."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
 from accounting_connector.domain.companies import Address, Company, CompanySettings, Criterion, Party
 from accounting_connector.domain.mappings import make_mapping
-from accounting_connector.domain.tax import Tax, TaxRule
+from accounting_connector.domain.tax import Buyer, OnTaxRuleMissing, Tax, TaxRule
 from accounting_connector.store.connection import Connection, Reader
 from shared.expressions import compile_expression
 
+_Read = TypeVar("_Read")
+
 _UPSERT: Final = """
-insert into {table} as known ({key}, version, name, tax_id, address)
-select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[]) as told ({key})
+insert into {table} as known ({key}, version, name, tax_id, address, {own})
+select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[], $6::{type}[]) as told ({key})
 order by told.{key}
 on conflict ({key}) do update set
-  version = excluded.version, name = excluded.name, tax_id = excluded.tax_id, address = excluded.address
+  version = excluded.version, name = excluded.name, tax_id = excluded.tax_id, address = excluded.address,
+  {own} = excluded.{own}
   where known.version < excluded.version
 """
-_UPSERT_ACCOUNTS: Final = _UPSERT.format(table="accounts", key="account_id")
-_UPSERT_COMPANIES: Final = _UPSERT.format(table="companies", key="company_id")
+_UPSERT_ACCOUNTS: Final = _UPSERT.format(table="accounts", key="account_id", own="private", type="boolean")
+_UPSERT_COMPANIES: Final = _UPSERT.format(
+    table="companies", key="company_id", own="tax_registration", type="text"
+)
 _ACCOUNTS: Final = "select * from accounts where account_id = any($1::text[])"
 _ACCOUNTS_NAMED: Final = """
 select * from accounts where account_id = any($1::text[]) or name = any($1::text[]) order by account_id
@@ -49,6 +55,7 @@ DEFAULT_SETTINGS: Final[Mapping[str, Any]] = {
     "event_criteria": [],
     "item_criteria": [],
     "tax_rules": [],
+    "on_tax_rule_missing": None,
     "schedule": None,
     "auto_pass_field": None,
     "documents_elsewhere": False,
@@ -83,19 +90,23 @@ class StoredCompany:
 
 async def upsert_accounts(connection: Connection, accounts: Sequence[ToldParty]) -> None:
     """Store accounts, each once; an older or equal version changes nothing. Locks their rows in order."""
-    await connection.execute(_UPSERT_ACCOUNTS, *_columns(accounts))
+    await connection.execute(
+        _UPSERT_ACCOUNTS, *_columns(accounts), [told.party.is_private for told in accounts]
+    )
 
 
 async def upsert_companies(connection: Connection, companies: Sequence[ToldParty]) -> None:
     """The same for companies."""
-    await connection.execute(_UPSERT_COMPANIES, *_columns(companies))
+    await connection.execute(
+        _UPSERT_COMPANIES, *_columns(companies), [told.party.tax_registration for told in companies]
+    )
 
 
 async def load_accounts(connection: Reader, account_ids: Iterable[str]) -> dict[str, Party]:
     """The accounts with these ids that are known."""
     ids = list(set(account_ids))
     rows = await connection.fetch(_ACCOUNTS, ids) if ids else []
-    return {row["account_id"]: _party(row["account_id"], row) for row in rows}
+    return {row["account_id"]: _account(row) for row in rows}
 
 
 async def find_accounts(connection: Reader, names: Iterable[str]) -> dict[str, list[Party]]:
@@ -104,7 +115,7 @@ async def find_accounts(connection: Reader, names: Iterable[str]) -> dict[str, l
     by_id: dict[str, Party] = {}
     by_name: dict[str, list[Party]] = {}
     for row in await connection.fetch(_ACCOUNTS_NAMED, asked):
-        party = _party(row["account_id"], row)
+        party = _account(row)
         by_id[party.id] = party
         by_name.setdefault(party.name, []).append(party)
     return {text: [by_id[text]] if text in by_id else by_name.get(text, []) for text in asked}
@@ -117,7 +128,10 @@ async def load_companies(connection: Reader, company_ids: Iterable[str]) -> dict
     companies = {}
     for row in rows:
         settings = {**DEFAULT_SETTINGS, **(row["settings"] or {})}
-        company = Company(_party(row["company_id"], row), company_settings_of(settings))
+        party = Party(
+            row["company_id"], row["name"], row["tax_id"], Address(**row["address"]), row["tax_registration"]
+        )
+        company = Company(party, company_settings_of(settings))
         companies[row["company_id"]] = StoredCompany(company, settings, row["settings_version"] or 0)
     return companies
 
@@ -154,18 +168,33 @@ def _company_settings(text: bytes) -> CompanySettings:
         event_criteria=tuple(_criterion(expression) for expression in settings["event_criteria"]),
         item_criteria=tuple(_criterion(expression) for expression in settings["item_criteria"]),
         mappings=tuple(make_mapping(**mapping) for mapping in settings["mappings"]),
-        tax_rules=tuple(
-            TaxRule(
-                rule["services_product"],
-                rule["country"],
-                Tax(rule["category"], Decimal(rule["rate"]), rule["reason"]),
-            )
-            for rule in settings["tax_rules"]
-        ),
+        tax_rules=tax_rules_of(settings["tax_rules"]),
+        on_tax_rule_missing=_given(OnTaxRuleMissing, settings["on_tax_rule_missing"]),
         auto_pass_field=settings["auto_pass_field"],
         documents_elsewhere=settings["documents_elsewhere"],
         payment_days=settings["payment_days"],
     )
+
+
+def tax_rules_of(rules: Iterable[Mapping[str, Any]]) -> tuple[TaxRule, ...]:
+    """Tax rules as they were set, as the domain reads them."""
+    return tuple(_tax_rule(rule) for rule in rules)
+
+
+def _tax_rule(rule: Mapping[str, Any]) -> TaxRule:
+    """A rule as it was set; what rules could not say at the time holds for any."""
+    return TaxRule(
+        rule["services_product"],
+        rule["country"],
+        Tax(rule["category"], Decimal(rule["rate"]), rule["reason"], rule.get("reason_code")),
+        _given(Buyer, rule.get("buyer")),
+        _given(date.fromisoformat, rule.get("valid_from")),
+        _given(date.fromisoformat, rule.get("valid_to")),
+    )
+
+
+def _given(read: Callable[[str], _Read], text: str | None) -> _Read | None:
+    return None if text is None else read(text)
 
 
 def _criterion(expression: str) -> Criterion:
@@ -197,13 +226,33 @@ def address_body(address: Address) -> dict[str, str | None]:
 def party_body(party: Party) -> dict[str, Any]:
     """An account or a company as a document names it (contract.md section 1)."""
     address = address_body(party.address)
-    return {"id": party.id, "name": party.name, "tax_id": party.tax_id, "address": address}
+    return {
+        "id": party.id,
+        "name": party.name,
+        "tax_id": party.tax_id,
+        "address": address,
+        "tax_registration": party.tax_registration,
+        "private": party.is_private,
+    }
 
 
 def party_of(body: Mapping[str, Any]) -> Party:
     """The party that `party_body` gave."""
-    return Party(body["id"], body["name"], body["tax_id"], Address(**body["address"]))
+    return Party(
+        body["id"],
+        body["name"],
+        body["tax_id"],
+        Address(**body["address"]),
+        body.get("tax_registration"),
+        body.get("private", False),
+    )
 
 
-def _party(party_id: str, row: Mapping[str, Any]) -> Party:
-    return Party(party_id, row["name"], row["tax_id"], Address(**row["address"]))
+def _account(row: Mapping[str, Any]) -> Party:
+    return Party(
+        row["account_id"],
+        row["name"],
+        row["tax_id"],
+        Address(**row["address"]),
+        is_private=row["private"],
+    )
