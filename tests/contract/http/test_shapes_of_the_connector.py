@@ -195,6 +195,10 @@ async def test_company_settings(seeded: Seeded) -> None:
         "item_criteria": [],
         "tax_rules": [rule],
         "on_tax_rule_missing": None,
+        "date_order": None,
+        "days_ahead_max": None,
+        "closed_through": None,
+        "reason": None,
         "schedule": None,
         "auto_pass_field": None,
         "documents_elsewhere": False,
@@ -227,6 +231,10 @@ async def test_the_contracts_company_settings_are_taken(seeded: Seeded) -> None:
             }
         ],
         "on_tax_rule_missing": "zero_rated",
+        "date_order": "refuse",
+        "days_ahead_max": 0,
+        "closed_through": "2026-01-31",
+        "reason": "The books of January are closed",
         "schedule": {"every": "day", "at": "02:00", "weekday": None, "day": None},
         "auto_pass_field": "pass_it",
         "documents_elsewhere": False,
@@ -239,7 +247,7 @@ async def test_the_contracts_company_settings_are_taken(seeded: Seeded) -> None:
         assert put.status_code == 200, put.text
         has_shape((await client.get(f"/companies/{seeding.COMPANY}/settings")).json(), body)
         names = set(body)
-        undone = {name: value for name, value in before.items() if name in names}
+        undone = {name: value for name, value in before.items() if name in names} | {"reason": "Undone"}
         assert (await client.put(f"/companies/{seeding.COMPANY}/settings", json=undone)).status_code == 200
 
 

@@ -53,11 +53,15 @@ SETTINGS: dict[str, Any] = {
         },
     ],
     "on_tax_rule_missing": "refuse",
+    "date_order": "off",
+    "days_ahead_max": 31,
+    "closed_through": "2026-10-31",
     "schedule": {"every": "month", "at": "02:00", "weekday": None, "day": 31},
     "auto_pass_field": "invoice_now",
     "documents_elsewhere": False,
     "additional_recipients": "a@x.example;b@x.example",
     "payment_days": 14,
+    "reason": None,
 }
 
 
@@ -280,7 +284,7 @@ async def test_settings_are_kept_in_versions(connector: ConnectorDriver, client:
     first = await client.put("/companies/C-UK/settings", json=SETTINGS)
     assert first.json() == {**SETTINGS, "company_id": "C-UK", "version": 1}
     assert (await client.get("/companies/C-UK/settings")).json() == first.json()
-    second = await client.put("/companies/C-UK/settings", json={"payment_days": 7})
+    second = await client.put("/companies/C-UK/settings", json={"payment_days": 7, "reason": "As before"})
     assert (second.json()["version"], second.json()["mappings"]) == (2, [])
     rows = await connector.database.pool.fetch("select * from company_settings order by version")
     assert [row["settings"]["payment_days"] for row in rows] == [14, 7]
@@ -372,6 +376,9 @@ async def test_a_mapping_finds_an_account_by_name(
         ("schedule.at", {"schedule": {"every": "day", "at": "25:00"}}),
         ("additional_recipients", {"additional_recipients": "a@x.example\r\nBcc: b@x.example"}),
         ("payment_days", {"payment_days": -1}),
+        ("date_order", {"date_order": "move"}),
+        ("days_ahead_max", {"days_ahead_max": -1}),
+        ("closed_through", {"closed_through": "2026-11-26"}),
         ("colour", {"colour": "red"}),
     ],
 )

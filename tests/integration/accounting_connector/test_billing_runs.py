@@ -183,19 +183,6 @@ async def test_validating_again_tells_the_same(connector: ConnectorDriver) -> No
     assert first == second
 
 
-async def test_dates_of_a_series_never_go_back(connector: ConnectorDriver) -> None:
-    drafts = await drafted(connector, event("BE-1"), event("BE-2"), event("BE-3"))
-    ids = [draft["document_id"] for draft in drafts]
-    await connector.command(validate(ids[0], date="2026-12-05"))
-    await connector.command(validate(ids[1], date="2026-12-01"), validate(ids[2], date="2027-01-01"))
-    documents = await connector.facts("validated")
-    assert [(each["number"], each["date"], each["due_date"]) for each in documents] == [
-        ("SIN-2026-000001", "2026-12-05", "2027-01-04"),
-        ("SIN-2026-000002", "2026-12-05", "2027-01-04"),
-        ("SIN-2027-000001", "2027-01-01", "2027-01-31"),
-    ]
-
-
 async def test_a_collection_date_is_the_due_date(connector: ConnectorDriver) -> None:
     (draft,) = await drafted(connector, event("BE-1"), collection_date="2026-12-15")
     assert draft["due_date"] == "2026-12-15"

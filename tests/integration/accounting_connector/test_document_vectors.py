@@ -48,7 +48,7 @@ async def prepare(case: dict[str, Any], connector: ConnectorDriver, client: http
         company(given["company_id"], tax_id=given["tax_id"]),
     )
     names = ("event_criteria", "item_criteria", "tax_rules", "documents_elsewhere")
-    settings = {name: given[name] for name in names}
+    settings = {name: given[name] for name in names} | {"days_ahead_max": 3650}
     answer = await client.put(f"/companies/{given['company_id']}/settings", json=settings)
     assert answer.status_code == 200, answer.text
     body = body_of(case)

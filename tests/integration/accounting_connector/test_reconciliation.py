@@ -25,7 +25,7 @@ PLANTED = [
     ("mirrors", "update documents set kind = 'sales_invoice'"),
     ("numbers", "update documents set number = 'SIN-2026-000099' where number = 'SIN-2026-000001'"),
     ("numbers", "update number_series set last_number = last_number + 1"),
-    ("numbers", "update documents set date = date - 1 where number = 'SIN-2026-000002'"),
+    ("numbers", "update documents set date = date + 1 where number = 'SIN-2026-000002'"),
     (
         "told_documents",
         "insert into told_documents values ('D-LOST', 'BE-1', 'SIN-2026-000007', '2026-11-20')",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import orjson
+from pydantic import Field
 from starlette.responses import Response
 
 from shared.contracts.accounting_facts import ProcessRunFact
@@ -79,6 +80,7 @@ class ProcessRunStarted(Reader):
 
     process_run_id: Id
     status: Literal["in_progress"]
+    date_warnings: Reasons = Field(default_factory=list)
     links: ProcessRunLinks
 
 

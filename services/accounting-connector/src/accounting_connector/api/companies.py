@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
@@ -25,7 +26,7 @@ from shared.database.database import Database
 from shared.database.unit_of_work import UnitOfWork
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
-from shared.http.problems import not_found
+from shared.http.problems import FieldError, not_found, validation_failed
 from shared.http.tokens import Principal
 
 _POLL_SECONDS: Final = 0.05
@@ -70,6 +71,8 @@ def companies_router(database: Database, deployment: Deployment) -> APIRouter:
         A company that is not known is waited for shortly, and then not found.
         """
         settings = body.as_stored()
+        if body.closed_through is not None and body.closed_through >= deployment.today():
+            raise validation_failed([FieldError("closed_through", "should be yesterday or before")])
         changed_by = {"user_id": principal.user_id, "email": principal.email}
         await _wait_for(company_id)
 
@@ -77,6 +80,10 @@ def companies_router(database: Database, deployment: Deployment) -> APIRouter:
             version = await parties.add_settings(work.connection, company_id, settings, changed_by)
             if version is None:
                 raise not_found()
+            before = await parties.load_settings(work.connection, company_id, version - 1)
+            if before is not None and body.reason is None and _is_set_back(before, settings):
+                message = "should be given: the books that were closed are opened again"
+                raise validation_failed([FieldError("reason", message)])
             return Answer(200, _answer(company_id, version, settings))
 
         return await answer_once(database, request, principal, act)
@@ -97,6 +104,11 @@ def companies_router(database: Database, deployment: Deployment) -> APIRouter:
         return json_response({"document": shown, "reasons": reason_bodies(tried.reasons)})
 
     return router
+
+
+def _is_set_back(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a period that was closed is open again; days as JSON has them are in order."""
+    return (after["closed_through"] or "") < (before["closed_through"] or "")
 
 
 async def _settings(database: Database, company_id: str, version: int | None) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from shared.expressions import LENGTH_MAX, ExpressionError, compile_expression
 from shared.http.problems import ERRORS_MAX, FieldError, Problem
 
 PAYMENT_DAYS_MAX: Final = 3650
+DAYS_AHEAD_MAX: Final = 3650
 RECIPIENTS_MAX: Final = 100
 _RATED: Final = frozenset({"S", "L", "M"})
 _PARTS: Final = re.compile("[;,]")
@@ -136,18 +137,25 @@ class ScheduleBody(Closed):
 
 
 class CompanySettingsBody(Closed):
-    """All settings of a company; what is left out gets its default."""
+    """All settings of a company; what is left out gets its default.
+
+    `reason`: why they are changed; it must be given where `closed_through` is set back.
+    """
 
     mappings: Annotated[list[MappingBody], Field(max_length=100)] = Field(default_factory=list)
     event_criteria: Criteria = Field(default_factory=list)
     item_criteria: Criteria = Field(default_factory=list)
     tax_rules: Annotated[list[TaxRuleBody], Field(max_length=5_000)] = Field(default_factory=list)
     on_tax_rule_missing: Literal["refuse", "zero_rated"] | None = None
+    date_order: Literal["off", "warn", "refuse"] | None = None
+    days_ahead_max: Annotated[Count, Field(le=DAYS_AHEAD_MAX)] | None = None
+    closed_through: Date | None = None
     schedule: ScheduleBody | None = None
     auto_pass_field: FieldName | None = None
     documents_elsewhere: bool = False
     additional_recipients: Addresses | None = None
     payment_days: Annotated[Count, Field(le=PAYMENT_DAYS_MAX)] | None = None
+    reason: Description | None = None
 
     @model_validator(mode="after")
     def _say_nothing_twice(self) -> Self:

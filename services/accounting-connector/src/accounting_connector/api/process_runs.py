@@ -16,14 +16,18 @@ from accounting_connector.api.answers import (
     SelectionValidated,
     json_response,
 )
+from accounting_connector.domain.reasons import Reason
 from accounting_connector.facts import format_instant, process_run_body
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.eligibility import validate_selection
+from accounting_connector.handlers.numbering import DateRefusedError, check_asked_date
 from accounting_connector.handlers.pending import give_up, run_of_errors
 from accounting_connector.handlers.process_runs import run_asked_for, start_run
 from accounting_connector.store import process_run_events, process_runs
+from accounting_connector.store.process_runs import ProcessRun
+from accounting_connector.store.reason_bodies import reason_bodies
 from shared.contracts.accounting_facts import ProcessRunStatus
-from shared.contracts.base import MESSAGE_IDS_MAX, Closed, Id, UserId
+from shared.contracts.base import MESSAGE_IDS_MAX, Closed, DocumentDate, Id, UserId
 from shared.contracts.requests import ProcessRunRequest
 from shared.contracts.selections import RequestProcessRunSelect
 from shared.database.database import Database
@@ -32,7 +36,7 @@ from shared.http.application import LARGE_BODY_BYTES_MAX
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
 from shared.http.pages import Page, PageRequest, page_response, pages_by
-from shared.http.problems import Problem, not_found
+from shared.http.problems import FieldError, Problem, not_found
 from shared.http.tokens import Principal
 from shared.ids import new_id
 
@@ -42,6 +46,7 @@ class ValidateRequest(Closed):
 
     select: RequestProcessRunSelect
     waive_released: bool = False
+    invoice_date: DocumentDate | None = None
 
 
 class EventsOfRun(Closed):
@@ -76,7 +81,10 @@ def process_runs_router(database: Database, deployment: Deployment, public_url: 
                 unknown_wait_seconds=deployment.lag_seconds,
             )
             await start_run(work, run)
-            return Answer(202, {**process_run_body(run), "links": _links(public_url, process_run_id)})
+            warnings = await _date_warnings(work, deployment, run)
+            body_of_run = process_run_body(run)
+            links = _links(public_url, process_run_id)
+            return Answer(202, {**body_of_run, "date_warnings": reason_bodies(warnings), "links": links})
 
         return await answer_once(database, request, principal, act)
 
@@ -90,7 +98,13 @@ def process_runs_router(database: Database, deployment: Deployment, public_url: 
         """What would not be passed, and why; nothing is done."""
         selection = body.select.model_dump(mode="json", exclude_none=True)
         return json_response(
-            await validate_selection(database.pool, deployment, selection, waive_released=body.waive_released)
+            await validate_selection(
+                database.pool,
+                deployment,
+                selection,
+                waive_released=body.waive_released,
+                invoice_date=body.invoice_date,
+            )
         )
 
     _add_ends(router, database, public_url)
@@ -191,6 +205,24 @@ def _add_ends(router: APIRouter, database: Database, public_url: str) -> None:
             return Answer(202, {**process_run_body(again), "links": _links(public_url, new_run_id)})
 
         return await answer_once(database, request, principal, act)
+
+
+async def _date_warnings(work: UnitOfWork, deployment: Deployment, run: ProcessRun) -> tuple[Reason, ...]:
+    """What to look at in the date that is asked for. Raises Problem where no document could have it."""
+    if run.invoice_date is None:
+        return ()
+    companies = await process_run_events.company_ids(work.connection, run.process_run_id)
+    try:
+        return await check_asked_date(work.connection, companies, run.invoice_date, today=deployment.today())
+    except DateRefusedError as refusal:
+        raise Problem(
+            422,
+            refusal.reasons[0].code,
+            "No document can have this date",
+            detail=str(refusal),
+            errors=[FieldError("invoice_date", reason.message) for reason in refusal.reasons],
+            members={"reasons": reason_bodies(refusal.reasons)},
+        ) from None
 
 
 def _run_answer(row: Any, public_url: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
 
 from accounting_connector.domain.mappings import FieldMapping
 from accounting_connector.domain.tax import OnTaxRuleMissing, TaxRule
@@ -42,6 +44,14 @@ class Criterion:
     """Gets the fields by name; raises shared.expressions.ExpressionError where it cannot be decided."""
 
 
+class DateOrder(StrEnum):
+    """What becomes of a date before the last one of its series (documents.md section 4)."""
+
+    OFF = "off"
+    WARN = "warn"
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True, slots=True)
 class CompanySettings:
     """What a company sets for its documents (contract.md section 2: `PUT /companies/{id}/settings`)."""
@@ -52,6 +62,12 @@ class CompanySettings:
     tax_rules: tuple[TaxRule, ...] = ()
     on_tax_rule_missing: OnTaxRuleMissing | None = None
     """None: a company that has rules refuses, one that has none is zero rated (documents.md section 2.3)."""
+    date_order: DateOrder | None = None
+    """None: `warn`, and `refuse` where the law wants numbers in the order of dates."""
+    days_ahead_max: int | None = None
+    """How many days after today a document may be dated; None: see `dates.DateRules`."""
+    closed_through: date | None = None
+    """The last day of its closed periods."""
     auto_pass_field: str | None = None
     documents_elsewhere: bool = False
     payment_days: int | None = None

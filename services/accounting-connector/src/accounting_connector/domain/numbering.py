@@ -11,7 +11,10 @@ _PREFIXES: Final = {DocumentKind.SALES_INVOICE: "SIN", DocumentKind.SALES_CREDIT
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One run of numbers and how far it has come; `last_number` 0, `last_date` None: nothing numbered yet."""
+    """One run of numbers and how far it has come; `last_number` 0, `last_date` None: nothing numbered yet.
+
+    `last_date` is the latest date that it has given.
+    """
 
     company_id: str
     kind: DocumentKind
@@ -30,16 +33,14 @@ class Numbered:
 
 
 def next_number(series: Series, wanted_date: date) -> Numbered:
-    """The next number of the series, with the date that the document gets.
+    """The next number of the series, for a document of this date.
 
-    The dates of a series never go back: a wanted date before the series' last date is moved up to that
-    date, so that the order of numbers is the order of dates. After 999999 the number grows a digit. The
-    caller holds the series' lock from reading it until its transaction commits. Raises ValueError for a
-    date of another year.
+    After 999999 the number grows a digit. The caller has checked the date (`dates.check_date`), and holds the series'
+    lock from reading it until its transaction commits. Raises ValueError for a date of another year.
     """
     if wanted_date.year != series.year:
         raise ValueError(f"{wanted_date} is not in the series of {series.year}")
-    given = wanted_date if series.last_date is None else max(wanted_date, series.last_date)
     count = series.last_number + 1
-    after = Series(series.company_id, series.kind, series.year, count, given)
-    return Numbered(f"{_PREFIXES[series.kind]}-{series.year:04d}-{count:06d}", given, after)
+    last_date = wanted_date if series.last_date is None else max(wanted_date, series.last_date)
+    after = Series(series.company_id, series.kind, series.year, count, last_date)
+    return Numbered(f"{_PREFIXES[series.kind]}-{series.year:04d}-{count:06d}", wanted_date, after)

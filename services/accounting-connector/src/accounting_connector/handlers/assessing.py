@@ -9,7 +9,7 @@ import structlog
 from accounting_connector.domain.companies import Party
 from accounting_connector.domain.documents import Assessment, assess
 from accounting_connector.domain.eligibility import Candidate, Terms, check_eligibility, wants_auto_pass
-from accounting_connector.domain.lines import AccountLookup
+from accounting_connector.domain.lines import AccountLookup, DocumentKind
 from accounting_connector.domain.reasons import Reason
 from accounting_connector.store import documents, parties
 from accounting_connector.store.billing_events import StoredEvent
@@ -46,6 +46,11 @@ class Assessed:
     def is_eligible(self) -> bool:
         """Whether no criterion of eligibility fails (domain.md section 4)."""
         return self.assessment is not None and self.assessment.is_eligible
+
+    @property
+    def series_owner(self) -> tuple[str | None, DocumentKind | None]:
+        """Whose series of numbers its document would belong to: company and kind."""
+        return self.stored.company_id, None if self.assessment is None else self.assessment.kind
 
     @property
     def is_to_be_passed(self) -> bool:

@@ -37,8 +37,8 @@ async def validate(
 ) -> bool:
     """Number and date drafts; False if the command is to wait. Validated ones tell the same again.
 
-    Without a date they get the one they were drafted with, else today's. Their claims end. Locks the events, then the
-    documents, then series.
+    Without a date they get the one they were drafted with, else today's; one whose date is refused stays a draft. Their
+    claims end. Locks the events, then the documents, then series.
     """
     asked = await _lock(
         work, deployment, command, action="validate", cause=cause, waited_seconds=waited_seconds
@@ -49,12 +49,17 @@ async def validate(
     drafts = asked.with_status(DocumentStatus.DRAFT)
     if drafts:
         wanted = [(stored.document, command.date or stored.document.date or today) for stored in drafts]
-        validated = await validate_drafts(work.connection, wanted)
-        await documents.validate_documents(work.connection, validated)
-        await holdings.end_claims(work.connection, _event_ids(drafts))
-        await files.outdate_files(work.connection, [document.document_id for document in validated])
-        for stored, document in zip(drafts, validated, strict=True):
-            _publish(work, asked, replace(stored, document=document))
+        numbered = await validate_drafts(work.connection, wanted, today=today)
+        validated = [
+            replace(asked.found[document.document_id], document=document) for document in numbered.validated
+        ]
+        await documents.validate_documents(work.connection, numbered.validated)
+        await holdings.end_claims(work.connection, _event_ids(validated))
+        await files.outdate_files(work.connection, [each.document.document_id for each in validated])
+        for stored in validated:
+            _publish(work, asked, stored)
+        for document_id, reasons in numbered.refused.items():
+            _refuse(work, asked, document_id, *reasons)
     for stored in asked.with_status(DocumentStatus.VALIDATED):
         _publish(work, asked, stored, again=True)
     _refuse_all(work, asked, asked.with_status(DocumentStatus.CANCELLED), "A cancelled document stays so")
@@ -139,13 +144,13 @@ def _refuse_all(work: UnitOfWork, asked: _Asked, stored: Iterable[StoredDocument
         _refuse(work, asked, each.document.document_id, Reason("action_not_available", message, detail))
 
 
-def _refuse(work: UnitOfWork, asked: _Asked, document_id: str, reason: Reason) -> None:
+def _refuse(work: UnitOfWork, asked: _Asked, document_id: str, *reasons: Reason) -> None:
     found = asked.found.get(document_id)
     publish_refused(
         work,
         asked.command,
         document_id,
-        reason,
+        reasons,
         asked.cause,
         action=asked.action,
         starter=starter_of(asked.command),

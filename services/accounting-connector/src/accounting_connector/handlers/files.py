@@ -71,7 +71,7 @@ async def ask_for_files(
     starter = starter_of(command)
     for document_id in unknown:
         reason = Reason("not_found", f"Document {document_id} is not known")
-        publish_refused(work, command, document_id, reason, cause, action="render", starter=starter)
+        publish_refused(work, command, document_id, (reason,), cause, action="render", starter=starter)
     known = [document_id for document_id in ids if document_id in heads]
     ready = await files.ready_files(work.connection, known, command.format)
     for document_id, (size_bytes, sha256) in ready.items():

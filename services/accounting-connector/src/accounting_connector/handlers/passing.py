@@ -1,10 +1,12 @@
 """The one path from billing events to documents, whatever the way in (domain.md section 4)."""
 
+import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
 
+from accounting_connector.domain.dates import DateFinding
 from accounting_connector.domain.documents import Document, DocumentStatus, draft_document
 from accounting_connector.domain.eligibility import Terms
 from accounting_connector.domain.grouping import group_for_documents, threshold_reason
@@ -18,7 +20,12 @@ from accounting_connector.domain.process_runs import (
 )
 from accounting_connector.handlers.assessing import INTERNAL_ERROR, Assessed
 from accounting_connector.handlers.deployment import Deployment
-from accounting_connector.handlers.numbering import validate_drafts
+from accounting_connector.handlers.numbering import (
+    SeriesOwner,
+    check_dates,
+    validate_drafts,
+    with_date_warnings,
+)
 from accounting_connector.handlers.publishing import publish_document
 from accounting_connector.store import documents, holdings
 from accounting_connector.store.documents import StoredDocument
@@ -73,7 +80,8 @@ async def pass_events(
     for run, events in orders:
         drafts += _plan(run, events, deployment, results[run.process_run_id], more_follow=more_follow)
     drafts = await _take_live(work, drafts, deployment, results)
-    drafts = await _validate(work, drafts, deployment)
+    drafts = await _validate(work, drafts, deployment, results)
+    drafts = await _warn_of_dates(work, drafts, deployment)
     if drafts:
         stored = [
             StoredDocument(draft.document, draft.run.process_run_id, draft.run.starter) for draft in drafts
@@ -171,19 +179,50 @@ async def _take_live(
     return taken
 
 
-async def _validate(work: UnitOfWork, drafts: list[_Draft], deployment: Deployment) -> list[_Draft]:
-    """Number the drafts of the runs that validate at once."""
+async def _validate(
+    work: UnitOfWork, drafts: list[_Draft], deployment: Deployment, results: dict[str, Passed]
+) -> list[_Draft]:
+    """Number the drafts of the runs that validate at once; those whose date is refused are not passed."""
     today = deployment.today()
-    at_once = [draft for draft in drafts if draft.run.validates]
-    if not at_once:
+    wanted = [(draft.document, draft.run.invoice_date or today) for draft in drafts if draft.run.validates]
+    if not wanted:
         return drafts
-    validated = await validate_drafts(
-        work.connection, [(draft.document, draft.run.invoice_date or today) for draft in at_once]
-    )
-    numbered = {document.document_id: document for document in validated}
+    numbered = await validate_drafts(work.connection, wanted, today=today)
+    if numbered.refused:
+        await holdings.end_live(work.connection, list(numbered.refused))
+    validated = {document.document_id: document for document in numbered.validated}
+    kept = []
+    for draft in drafts:
+        reasons = numbered.refused.get(draft.document.document_id)
+        if reasons is None:
+            kept.append(replace(draft, document=validated.get(draft.document.document_id, draft.document)))
+            continue
+        passed = results[draft.run.process_run_id]
+        passed.entries.extend(not_passed_entry(event_id, reasons) for event_id in draft.event_ids)
+    return kept
+
+
+async def _warn_of_dates(work: UnitOfWork, drafts: list[_Draft], deployment: Deployment) -> list[_Draft]:
+    """Drafts say what their date will be refused for, or is to be looked at, when they get their number."""
+    dated: dict[datetime.date, set[str]] = {}
+    for draft in drafts:
+        if not draft.run.validates and draft.document.date is not None:
+            dated.setdefault(draft.document.date, set()).add(draft.document.company.id)
+    found = {
+        day: await check_dates(work.connection, company_ids, day, today=deployment.today())
+        for day, company_ids in dated.items()
+    }
     return [
-        replace(draft, document=numbered.get(draft.document.document_id, draft.document)) for draft in drafts
+        draft if draft.run.validates else replace(draft, document=_warned(draft.document, found))
+        for draft in drafts
     ]
+
+
+def _warned(document: Document, found: dict[datetime.date, dict[SeriesOwner, DateFinding]]) -> Document:
+    if document.date is None:
+        return document
+    finding = found[document.date][document.company.id, document.kind]
+    return with_date_warnings(document, (*finding.reasons, *finding.warnings))
 
 
 async def _end_claims(

@@ -35,7 +35,7 @@ def publish_refused(
     work: UnitOfWork,
     command: DocumentsCommand,
     document_id: str,
-    reason: Reason,
+    reasons: Sequence[Reason],
     cause: Cause,
     *,
     action: str,
@@ -48,7 +48,7 @@ def publish_refused(
         "action": action,
         "job_id": command.job_id,
         "billing_run_id": billing_run_id,
-        "reasons": reason_bodies((reason,)),
+        "reasons": reason_bodies(reasons),
         "starter": starter,
     }
     work.publish("accounting.document.refused.v1", document_id, body, cause)

@@ -1,6 +1,6 @@
 """Withdrawing events from the books, for a revert (domain.md section 4, "Withdraw")."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,13 +51,34 @@ async def withdraw(
             _publish_refused(work, event_id, reasons or _because_of(refused), cause, starter)
         return True
     new = {event_id: decision for event_id, decision in decisions.items() if decision is not None}
-    withdrawals = await _carry_out(work, deployment, new, cause, starter)
+    try:
+        async with work.part():
+            withdrawals = await _carry_out(work, deployment, new, cause, starter)
+    except _RefusedError as refusal:
+        for event_id, decision in new.items():
+            reasons = refusal.reasons.get(
+                decision.document_id or "", _because_of(_held(new, refusal.reasons))
+            )
+            _publish_refused(work, event_id, reasons, cause, starter)
+        return True
     await billing_events.bar_events(work.connection, withdrawals)
     for event_id in ids:
         told = withdrawals.get(event_id) or events[event_id].withdrawal or {}
         body = {"billing_event_id": event_id, **told, "starter": starter}
         work.publish("accounting.billing-event.withdrawn.v1", event_id, body, cause)
     return True
+
+
+class _RefusedError(Exception):
+    """Mirrors that cannot be dated today, with the reasons by the ids of the originals."""
+
+    def __init__(self, reasons: Mapping[str, tuple[Reason, ...]]) -> None:
+        super().__init__("a mirror is refused for its date")
+        self.reasons = reasons
+
+
+def _held(decisions: Mapping[str, WithdrawDecision], document_ids: Collection[str]) -> list[str]:
+    return [event_id for event_id, decision in decisions.items() if decision.document_id in document_ids]
 
 
 def _decide(event_id: str, event: StoredEvent | None) -> WithdrawDecision | None:
@@ -114,12 +135,19 @@ async def _mirror(
     starter: Mapping[str, Any] | None,
     cause: Cause,
 ) -> dict[str, str]:
-    """Take validated documents back by opposite ones, validated today; the mirrors' ids by those of the originals."""
+    """Take validated documents back by opposite ones, validated today; the mirrors' ids by those of the originals.
+
+    Raises _RefusedError where today is no date for one of them (documents.md section 4).
+    """
     if not originals:
         return {}
     today = deployment.today()
     drafts = [(mirror_document(original, new_id()), today) for original in originals]
-    mirrors = await validate_drafts(work.connection, drafts)
+    numbered = await validate_drafts(work.connection, drafts, today=today)
+    if numbered.refused:
+        by_mirror = {draft.document_id: draft.mirrors_document_id or "" for draft, _ in drafts}
+        raise _RefusedError({by_mirror[each]: reasons for each, reasons in numbered.refused.items()})
+    mirrors = numbered.validated
     stored = [StoredDocument(mirror, None, starter) for mirror in mirrors]
     await documents.insert_documents(work.connection, stored)
     for each in stored:

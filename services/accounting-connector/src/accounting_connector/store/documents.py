@@ -66,8 +66,9 @@ _TAXES: Final = "select * from document_taxes where document_id = any($1::text[]
 _EVENT_IDS: Final = "select document_id, billing_event_ids from documents where document_id = any($1::text[])"
 _VALIDATE: Final = """
 update documents as document set status = 'validated', number = given.number, date = given.date,
-  due_date = given.due_date
-from unnest($1::text[], $2::text[], $3::date[], $4::date[]) as given (document_id, number, date, due_date)
+  due_date = given.due_date, warnings = given.warnings
+from unnest($1::text[], $2::text[], $3::date[], $4::date[], $5::jsonb[])
+  as given (document_id, number, date, due_date, warnings)
 where document.document_id = given.document_id and document.status = 'draft'
 """
 _CANCEL: Final = (
@@ -212,6 +213,7 @@ async def validate_documents(connection: Connection, documents: Sequence[Documen
         [document.number for document in documents],
         [document.date for document in documents],
         [document.due_date for document in documents],
+        [json_list(reason_bodies(document.warnings)) for document in documents],
     )
 
 

@@ -9,7 +9,14 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from accounting_connector.domain.companies import Address, Company, CompanySettings, Criterion, Party
+from accounting_connector.domain.companies import (
+    Address,
+    Company,
+    CompanySettings,
+    Criterion,
+    DateOrder,
+    Party,
+)
 from accounting_connector.domain.mappings import make_mapping
 from accounting_connector.domain.tax import Buyer, OnTaxRuleMissing, Tax, TaxRule
 from accounting_connector.store.connection import Connection, Reader
@@ -56,11 +63,15 @@ DEFAULT_SETTINGS: Final[Mapping[str, Any]] = {
     "item_criteria": [],
     "tax_rules": [],
     "on_tax_rule_missing": None,
+    "date_order": None,
+    "days_ahead_max": None,
+    "closed_through": None,
     "schedule": None,
     "auto_pass_field": None,
     "documents_elsewhere": False,
     "additional_recipients": None,
     "payment_days": None,
+    "reason": None,
 }
 """What holds for a company that has set nothing (contract.md section 2)."""
 
@@ -170,6 +181,9 @@ def _company_settings(text: bytes) -> CompanySettings:
         mappings=tuple(make_mapping(**mapping) for mapping in settings["mappings"]),
         tax_rules=tax_rules_of(settings["tax_rules"]),
         on_tax_rule_missing=_given(OnTaxRuleMissing, settings["on_tax_rule_missing"]),
+        date_order=_given(DateOrder, settings["date_order"]),
+        days_ahead_max=settings["days_ahead_max"],
+        closed_through=_given(date.fromisoformat, settings["closed_through"]),
         auto_pass_field=settings["auto_pass_field"],
         documents_elsewhere=settings["documents_elsewhere"],
         payment_days=settings["payment_days"],

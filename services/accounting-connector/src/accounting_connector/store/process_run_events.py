@@ -26,6 +26,11 @@ insert into process_run_events (process_run_id, billing_event_id)
 select $1, billing_event_id from billing_events where job_id = $2 order by date, billing_event_id
 on conflict do nothing
 """
+_COMPANY_IDS: Final = """
+select distinct event.company_id
+from process_run_events as entry join billing_events as event using (billing_event_id)
+where entry.process_run_id = $1 and event.company_id is not null
+"""
 _LOG_AT_ONCE: Final = """
 insert into process_run_events (
   process_run_id, billing_event_id, result, document_id, reasons, decided_at, failures, due_at)
@@ -104,6 +109,12 @@ class DueEvent:
     waited_seconds: float
     failures: int = 0
     """How often it has failed by our own fault."""
+
+
+async def company_ids(connection: Reader, process_run_id: str) -> list[str]:
+    """The companies of a run's events, as far as they are known."""
+    rows = await connection.fetch(_COMPANY_IDS, process_run_id)
+    return [row["company_id"] for row in rows]
 
 
 async def freeze_ids(

@@ -71,12 +71,10 @@ with numbered as (
   select company_id, kind, split_part(number, '-', 2)::integer as year, split_part(number, '-', 3)::bigint as place,
     date
   from documents where status = 'validated'
-), ordered as (
-  select *, lag(date) over (partition by company_id, kind, year order by place) as date_before from numbered
 ), counted as (
   select company_id, kind, year, count(*) as documents, count(distinct place) as numbers, max(place) as last_number,
-    count(*) filter (where date < date_before or extract(year from date) <> year) as dates_wrong
-  from ordered group by company_id, kind, year
+    max(date) as last_date, count(*) filter (where extract(year from date) <> year) as dates_wrong
+  from numbered group by company_id, kind, year
 )
 select coalesce(counted.company_id, series.company_id) as company_id, coalesce(counted.kind, series.kind) as kind,
   coalesce(counted.year, series.year) as year, coalesce(counted.documents, 0) as documents,
@@ -86,6 +84,7 @@ from counted full join number_series as series using (company_id, kind, year)
 where coalesce(counted.documents, 0) is distinct from series.last_number
   or coalesce(counted.numbers, 0) <> coalesce(counted.documents, 0)
   or coalesce(counted.last_number, 0) <> coalesce(counted.documents, 0) or coalesce(counted.dates_wrong, 0) > 0
+  or counted.last_date is distinct from series.last_date
 order by 1, 2, 3 limit $1
 """
 # Told on the topics, and not in the tables: after a restore. `number_given_to`: the document that has the number now.
