@@ -163,6 +163,10 @@ CASES: Final[Mapping[str, Callable[[], Rendering]]] = {
         *(line("33.33", tax=tax) for tax in (STANDARD, ZERO_RATED, EXEMPT, REVERSE_CHARGE, EXPORT))
     ),
     "no decimals": lambda: rendering(line("333", "1.5", currency="JPY"), currency="JPY"),
+    "total below zero": lambda: rendering(line("110.00", tax=ZERO_RATED), line("-100.00")),
+    "credit note of a total below zero": lambda: rendering(
+        line("110.00", tax=ZERO_RATED), line("-100.00"), kind=CREDIT_NOTE
+    ),
     "total of zero": lambda: rendering(line("100.00"), line("-100.00")),
     "tiny price": lambda: rendering(line("0.000001", "1000000.5")),
     "huge amounts": lambda: rendering(line("499999999999999.99"), line("499999999999999.99")),

@@ -189,3 +189,23 @@ def test_refused_events_make_no_document(make: Any) -> None:
         draft_document("D-1", [refused], TERMS, invoice_date=None)
     with pytest.raises(ValueError, match="nothing speaks against"):
         draft_document("D-1", [], TERMS, invoice_date=None)
+
+
+@pytest.mark.parametrize(
+    ("currency", "net", "gross"),
+    [("GBP", "10.00", "-10.00"), ("JPY", "10", "-10"), ("KWD", "0.010", "-0.010")],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_total_below_zero_is_made_with_its_warning(
+    make: Any, currency: str, net: str, gross: str, sign: int
+) -> None:
+    unit = Decimal(net) / 10
+    items = [
+        make.item("a", str(110 * unit * sign), services_product="Other"),
+        make.item("b", str(-100 * unit * sign)),
+    ]
+    event = make.event(*items, currency=currency, billing_event_currency=currency)
+    made = draft(make, event, company=make.company(tax_rules=RULES))
+    assert (made.total_net, made.total_gross) == (Decimal(net), Decimal(gross))
+    (warning,) = made.warnings
+    assert (warning.code, warning.detail["total_gross"]) == ("nothing_to_pay", gross)

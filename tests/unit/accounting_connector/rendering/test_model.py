@@ -1,6 +1,7 @@
 """What a file of a document is made from."""
 
 import datetime
+from decimal import Decimal
 
 import pytest
 
@@ -39,6 +40,8 @@ def test_a_validated_document_has_its_own_dates() -> None:
         ({"due_date": datetime.date(2026, 11, 21)}, "Payable within 1 day, by 21 November 2026."),
         ({"due_date": TODAY}, "Payable by 20 November 2026."),
         ({"due_date": datetime.date(2026, 11, 1)}, "Payable by 1 November 2026."),
+        ({"total_gross": Decimal(0)}, "Nothing is to be paid."),
+        ({"total_gross": Decimal(-10), "kind": CREDIT_NOTE}, "Nothing is to be paid."),
         ({"kind": CREDIT_NOTE}, "To be set against open invoices, or paid back by 20 December 2026."),
     ],
 )

@@ -106,6 +106,19 @@ def test_totals_never_stand_alone_on_a_page(count: int) -> None:
     assert "Total to pay" in shown[-1]
 
 
+@pytest.mark.parametrize("name", ["total below zero", "credit note of a total below zero", "total of zero"])
+def test_who_owes_nothing_is_never_asked_to_pay(name: str) -> None:
+    """Neither on the page nor in the XML (documents.md section 2.4)."""
+    made = CASES[name]()
+    page = " ".join(pages(made))
+    xml = ubl_of(made).decode()
+    assert "Nothing is to be paid." in page
+    assert "Nothing is to be paid." in xml
+    for words in ("to pay", "Payable", "Due date", "quote", "paid back", "credited"):
+        assert words not in page
+    assert "DueDate" not in xml
+
+
 def test_amounts_too_wide_for_a_row_are_whole() -> None:
     (page,) = pages(rendering(line("499999999999999.99")))
     assert "Standard rate 20 % 499,999,999,999,999.99 100,000,000,000,000.00" in page

@@ -109,8 +109,8 @@ class TaxRuleBody(Closed):
             )
         if self.rate and self.category not in _RATED:
             raise field_error(("rate",), "tax_rate", f"should be 0 in the category {self.category}")
-        if not self.rate and self.category in _RATED:
-            message = f"should be above 0 in the category {self.category}; Z is zero rated, E exempt"
+        if not self.rate and self.category == "S":
+            message = "should be above 0 in the category S: Z is zero rated, E exempt"
             raise field_error(("rate",), "tax_rate", message)
         if self.reason_code is not None and self.reason_code not in EXEMPTION_CODES:
             raise field_error(("reason_code",), "reason_code", "should be a code of the VATEX list")

@@ -24,7 +24,7 @@ from accounting_connector.domain.lines import (
 )
 from accounting_connector.domain.reasons import Reason, merged
 from accounting_connector.domain.tax import Tax, TaxTotal, tax_totals
-from shared.money import exact_sum
+from shared.money import exact_sum, format_amount
 
 
 class DocumentStatus(StrEnum):
@@ -173,6 +173,7 @@ def draft_document(
     taxes = tax_totals(((tax, line.amount) for line, tax in taxed), currency)
     total_net = exact_sum(line.amount for line, _ in taxed)
     total_tax = exact_sum(total.tax for total in taxes)
+    total_gross = exact_sum((total_net, total_tax))
     payment_days = company.settings.payment_days
     payment_days = terms.payment_days if payment_days is None else payment_days
     mapped = [assessment.mapped for assessment in assessments]
@@ -196,14 +197,17 @@ def draft_document(
         taxes=taxes,
         total_net=total_net,
         total_tax=total_tax,
-        total_gross=exact_sum((total_net, total_tax)),
+        total_gross=total_gross,
         excluded_items=tuple(item.item_id for item in left_out),
         corrects_document_id=first.candidate.corrected_document_id,
         mirrors_document_id=None,
         collection_date=collection_date,
         payment_days=payment_days,
         additional_fields=_agreed_fields([event.additional_fields for event in mapped]),
-        warnings=merged(warning for assessment in assessments for warning in assessment.warnings),
+        warnings=(
+            *merged(warning for assessment in assessments for warning in assessment.warnings),
+            *_payment_warnings(total_gross, currency),
+        ),
         left_out_items=left_out,
     )
 
@@ -262,6 +266,17 @@ def _line(line_id: str, event_id: str, mapped: MappedItem, kind: DocumentKind, t
         tax_rate=tax.rate,
         additional_fields=mapped.additional_fields,
     )
+
+
+def _payment_warnings(total_gross: Decimal, currency: str) -> Iterator[Reason]:
+    """`nothing_to_pay` for a document that asks for no payment, and promises none (documents.md section 2.4)."""
+    if total_gross <= 0:
+        shown = format_amount(total_gross, currency)
+        yield Reason(
+            "nothing_to_pay",
+            f"Its total with tax is {shown} {currency}: nothing is to be paid",
+            {"total_gross": shown, "currency": currency},
+        )
 
 
 def _agreed(values: Iterable[str | None]) -> str | None:

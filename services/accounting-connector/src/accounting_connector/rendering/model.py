@@ -3,12 +3,15 @@
 import datetime
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from accounting_connector.domain.companies import Party
 from accounting_connector.domain.documents import Document, DocumentLine, DocumentStatus, due_date
 from accounting_connector.domain.lines import DocumentKind
 from accounting_connector.domain.reasons import Reason
 from accounting_connector.domain.tax import TaxTotal
+
+NOTHING_TO_PAY: Final = "Nothing is to be paid."
 
 
 class NotRenderedError(Exception):
@@ -51,6 +54,11 @@ class Rendering:
     total_tax: Decimal
     total_gross: Decimal
 
+    @property
+    def asks_for_payment(self) -> bool:
+        """Whether anything is to be paid, or paid back: a total of zero or less asks for none, and promises none."""
+        return self.total_gross > 0
+
 
 def preceding_document_id(document: Document) -> str | None:
     """The id of the document that this one corrects or takes back whole, if it does."""
@@ -76,7 +84,7 @@ def rendering_of(
         is_draft=document.status is not DocumentStatus.VALIDATED,
         date=date,
         due_date=due,
-        payment_terms=_payment_terms(document.kind, date, due),
+        payment_terms=_payment_terms(document, date, due),
         currency=document.currency,
         seller=document.company,
         buyer=document.account,
@@ -97,8 +105,10 @@ def long_date(date: datetime.date) -> str:
     return f"{date.day} {date:%B %Y}"
 
 
-def _payment_terms(kind: DocumentKind, date: datetime.date, due: datetime.date) -> str:
-    if kind is DocumentKind.SALES_CREDIT_NOTE:
+def _payment_terms(document: Document, date: datetime.date, due: datetime.date) -> str:
+    if document.total_gross <= 0:
+        return NOTHING_TO_PAY
+    if document.kind is DocumentKind.SALES_CREDIT_NOTE:
         return f"To be set against open invoices, or paid back by {long_date(due)}."
     days = (due - date).days
     if days <= 0:

@@ -92,9 +92,7 @@ def page_data(rendering: Rendering, attachment: Data | None = None) -> Data:
         "taxes": [_tax(tax, columns) for tax, columns in zip(rendering.taxes, taxes, strict=True)],
         "total_net": _amount(rendering.total_net, currency),
         "total_gross": _amount(rendering.total_gross, currency),
-        "total_label": "Total credited"
-        if rendering.kind is DocumentKind.SALES_CREDIT_NOTE
-        else "Total to pay",
+        "total_label": _total_label(rendering),
         "terms": list(_terms(rendering)),
         "attachment": attachment,
     }
@@ -136,7 +134,7 @@ def _country(address: Address) -> str | None:
 def _facts(rendering: Rendering) -> Iterator[tuple[str, str]]:
     yield "Number", rendering.number
     yield "Date", long_date(rendering.date)
-    if rendering.kind is DocumentKind.SALES_INVOICE:
+    if rendering.kind is DocumentKind.SALES_INVOICE and rendering.asks_for_payment:
         yield "Due date", long_date(rendering.due_date)
     yield "Customer", rendering.buyer.id
     if rendering.preceding is not None:
@@ -152,9 +150,16 @@ def _facts(rendering: Rendering) -> Iterator[tuple[str, str]]:
         yield "Billing event" if len(ids) == 1 else "Billing events", ", ".join(ids)
 
 
+def _total_label(rendering: Rendering) -> str:
+    if not rendering.asks_for_payment:
+        return "Total"
+    return "Total credited" if rendering.kind is DocumentKind.SALES_CREDIT_NOTE else "Total to pay"
+
+
 def _terms(rendering: Rendering) -> Iterator[str]:
     yield rendering.payment_terms
-    if rendering.kind is DocumentKind.SALES_INVOICE and not rendering.is_draft:
+    is_invoice = rendering.kind is DocumentKind.SALES_INVOICE
+    if is_invoice and rendering.asks_for_payment and not rendering.is_draft:
         yield f"Please quote {rendering.number} when paying."
 
 

@@ -96,7 +96,8 @@ def _add_head(root: _Element, rendering: Rendering, *, is_credit_note: bool) -> 
     if is_credit_note:
         _add_text(root, "CreditNoteTypeCode", "381")  # BT-3
     else:
-        _add_text(root, "DueDate", rendering.due_date.isoformat())  # BT-9
+        if rendering.asks_for_payment:
+            _add_text(root, "DueDate", rendering.due_date.isoformat())  # BT-9
         _add_text(root, "InvoiceTypeCode", "380")
     if rendering.is_draft:
         _add_text(root, "Note", DRAFT_NOTE)  # BT-22
@@ -158,7 +159,9 @@ def _add_party(root: _Element, role: str, party: Party, identifier: tuple[str, s
 
 
 def _add_payment(root: _Element, rendering: Rendering, *, is_credit_note: bool) -> None:
-    if is_credit_note:  # BT-9, for which a UBL credit note has no element of its own
+    if (
+        is_credit_note and rendering.asks_for_payment
+    ):  # BT-9, for which a UBL credit note has no element of its own
         means = _add(root, "PaymentMeans")
         _add_text(means, "PaymentMeansCode", _PAYMENT_MEANS_NOT_DEFINED)
         _add_text(means, "PaymentDueDate", rendering.due_date.isoformat())
