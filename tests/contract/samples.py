@@ -518,6 +518,7 @@ _DOCUMENT: Final[Body] = {
     ],
     "warnings": [{"code": "date_in_future", "message": "2026-11-20 is after today", "detail": {}}],
     "corrects_document_id": None,
+    "supplements_document_id": None,
     "mirrors_document_id": None,
     "additional_fields": {"cost_centre": "North"},
     "starter": _STARTER,

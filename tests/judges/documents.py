@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from accounting_connector.domain.companies import Address, Party
 from accounting_connector.domain.documents import Document, DocumentLine, DocumentStatus
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.domain.tax import Tax, tax_totals
 from accounting_connector.rendering.model import PrecedingDocument, Rendering, rendering_of
 from shared.money import exact_product, exact_sum, round_to_minor_unit

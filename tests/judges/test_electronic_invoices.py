@@ -11,7 +11,7 @@ from lxml import etree
 
 from accounting_connector.domain.companies import Address
 from accounting_connector.domain.documents import DocumentLine
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.domain.tax import Tax
 from accounting_connector.rendering.model import NotRenderedError, Rendering
 from accounting_connector.rendering.ubl import ubl_of

@@ -15,6 +15,7 @@ from integration.accounting_connector.driver import (
 )
 from support.records import message_record
 
+_MIRROR = "select document_id from documents where mirrors_document_id is not null"
 PLANTED = [
     ("lines_match_items", "update document_lines set amount = amount + 1 where billing_event_id = 'BE-1'"),
     ("lines_match_items", "delete from document_lines where billing_event_item_id = 'b'"),
@@ -22,6 +23,7 @@ PLANTED = [
     ("one_live_document", "update documents set mirrors_document_id = null"),
     ("document_totals", "update documents set total_net = total_net + 1, total_gross = total_gross + 1"),
     ("document_totals", "update document_taxes set tax = tax + 1"),
+    ("corrections", "update document_taxes set taxable = taxable + 1 where document_id = (" + _MIRROR + ")"),
     ("mirrors", "update documents set kind = 'sales_invoice'"),
     ("numbers", "update documents set number = 'SIN-2026-000099' where number = 'SIN-2026-000001'"),
     ("numbers", "update number_series set last_number = last_number + 1"),
@@ -73,7 +75,7 @@ async def checks(client: httpx.AsyncClient) -> dict[str, bool]:
 
 async def test_the_books_balance(books: ConnectorDriver, client: httpx.AsyncClient) -> None:
     found = await checks(client)
-    assert len(found) == 7
+    assert len(found) == 8
     assert all(found.values())
     assert await books.facts("difference-found") == []
     positions = (await client.get("/reconciliation")).json()["positions"]

@@ -1,6 +1,6 @@
 """Withdrawing events for a revert (domain.md section 4, "Withdraw")."""
 
-from typing import Any
+import httpx
 
 from integration.accounting_connector.driver import (
     WITHDRAW,
@@ -91,13 +91,32 @@ async def test_a_claimed_event_stays_and_so_does_what_is_reverted_with_it(
     assert len(await connector.facts("validated")) == 1
 
 
-async def test_a_document_of_several_events_stays(connector: ConnectorDriver) -> None:
-    await connector.release(released(event("BE-1")), released(event("BE-2")))
-    run: dict[str, Any] = {"grouping": "account"}
-    await connector.command(start_ids("PR-1", "BE-1", "BE-2", **run))
+async def test_of_a_document_of_several_events_each_is_taken_back_by_itself(
+    connector: ConnectorDriver, client: httpx.AsyncClient
+) -> None:
+    await client.put("/companies/C-UK/settings", json={"tax_rules": [{"category": "S", "rate": "20"}]})
+    bodies = [event(f"BE-{place}", item(f"i{place}", "33.33")) for place in (1, 2)]
+    await connector.release(*(released(body) for body in bodies))
+    await connector.command(start_ids("PR-1", "BE-1", "BE-2", grouping="account"))
     await connector.settle()
-    (document,) = await connector.facts("validated")
-    assert document["billing_event_ids"] == ["BE-1", "BE-2"]
+    await connector.command(withdraw("BE-1"))
+    await connector.command(start_ids("PR-2", "BE-2"))
+    await connector.settle()
+    await connector.command(withdraw("BE-2"))
+    document, *mirrors = await connector.facts("validated")
+    assert (document["billing_event_ids"], document["total_tax"]) == (["BE-1", "BE-2"], "13.33")
+    shown = [(each["billing_event_ids"], each["total_net"], each["total_tax"]) for each in mirrors]
+    assert shown == [(["BE-1"], "33.33", "6.67"), (["BE-2"], "33.33", "6.66")]
+    assert {each["mirrors_document_id"] for each in mirrors} == {document["document_id"]}
+    told = await connector.facts("withdrawn")
+    assert [each["mirror_document_id"] for each in told] == [each["document_id"] for each in mirrors]
+    assert (await client.get("/reconciliation")).json()["balanced"] is True
+
+
+async def test_a_draft_of_several_events_stands_in_the_way(connector: ConnectorDriver) -> None:
+    await connector.release(released(event("BE-1")), released(event("BE-2")))
+    await connector.command(start_ids("PR-1", "BE-1", "BE-2", grouping="account", validate=False))
+    await connector.settle()
     await connector.command(withdraw("BE-1"))
     (refusal,) = await connector.facts("withdraw-refused")
     assert codes(refusal["reasons"]) == ["document_shared"]

@@ -1,9 +1,5 @@
 """Claims, unclaims, withdrawals and mirrors (domain.md sections 4 and 5)."""
 
-from datetime import date
-from decimal import Decimal
-from typing import Any
-
 import pytest
 
 from accounting_connector.domain.billing_events import Stage
@@ -16,12 +12,8 @@ from accounting_connector.domain.claims import (
     decide_unclaim,
     decide_withdraw,
     live_document,
-    mirror_document,
 )
-from accounting_connector.domain.documents import DocumentStatus, assess, draft_document, validate_document
-from accounting_connector.domain.eligibility import Terms
-from accounting_connector.domain.lines import DocumentKind
-from shared.money import exact_sum
+from accounting_connector.domain.documents import DocumentStatus
 
 DRAFT = HeldDocument("D-1", DocumentStatus.DRAFT, 1)
 VALIDATED = HeldDocument("D-1", DocumentStatus.VALIDATED, 1)
@@ -107,36 +99,14 @@ def test_a_withdrawal_takes_the_live_document_back(
 
 
 @pytest.mark.parametrize("status", [DocumentStatus.DRAFT, DocumentStatus.VALIDATED])
-def test_a_withdrawal_is_refused_while_claimed_or_where_others_share_the_document(
-    status: DocumentStatus,
-) -> None:
+def test_a_withdrawal_is_refused_while_claimed(status: DocumentStatus) -> None:
     claimed = decide_withdraw(holding("R-1", HeldDocument("D-1", status, 1)))
-    shared = decide_withdraw(holding(None, HeldDocument("D-1", status, 2)))
-    assert claimed.outcome is shared.outcome is None
+    assert claimed.outcome is None
     assert [reason.code for reason in claimed.reasons] == ["claimed_by_run"]
-    assert [reason.code for reason in shared.reasons] == ["document_shared"]
 
 
-@pytest.mark.parametrize("amount", ["100.00", "-100.00"])
-def test_a_mirror_is_the_opposite_document_over_the_same_items(make: Any, amount: str) -> None:
-    terms = Terms(asked_by_run="R-1")
-    items = [make.item("i1", amount), make.item("i2", amount), make.item("i3", amount, category="expense")]
-    company = make.company(item_criteria=(make.criterion('category != "expense"'),))
-    assessment = assess(make.candidate(make.event(*items), company=company), terms)
-    made = draft_document("D-1", [assessment], terms, invoice_date=None, collection_date=date(2026, 12, 1))
-    original = validate_document(made, "X-2026-000001", date(2026, 11, 20))
-    mirror = mirror_document(original, "D-2")
-    assert {mirror.kind, original.kind} == set(DocumentKind)
-    assert (mirror.status, mirror.number) == (DocumentStatus.DRAFT, "DRAFT-D-2")
-    assert mirror.corrects_document_id == mirror.mirrors_document_id == "D-1"
-    assert mirror.billing_run_id is None
-    assert mirror.total_net == exact_sum(line.amount for line in mirror.lines) == Decimal(200)
-    assert [line.billing_event_item_id for line in mirror.lines] == ["i1", "i2"]
-    assert (len(original.left_out_items), mirror.left_out_items, mirror.excluded_items) == (1, (), ())
-    assert {line.line_id for line in mirror.lines}.isdisjoint(line.line_id for line in original.lines)
-    assert (mirror.taxes, mirror.total_gross) == (original.taxes, original.total_gross)
-    validated = validate_document(mirror, "Y-2026-000001", date(2026, 11, 21))
-    assert validated.due_date == date(2026, 12, 21)
-    for refused in (made, validated):
-        with pytest.raises(ValueError, match="cannot be mirrored"):
-            mirror_document(refused, "D-3")
+def test_a_shared_document_stands_in_the_way_only_while_it_is_a_draft() -> None:
+    draft = decide_withdraw(holding(None, HeldDocument("D-1", DocumentStatus.DRAFT, 2)))
+    assert (draft.outcome, [reason.code for reason in draft.reasons]) == (None, ["document_shared"])
+    validated = decide_withdraw(holding(None, HeldDocument("D-1", DocumentStatus.VALIDATED, 2)))
+    assert validated.outcome is WithdrawOutcome.MIRRORED

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from accounting_connector.domain.assessment import assess
 from accounting_connector.domain.billing_events import BillingEvent, BillingEventItem, Stage
 from accounting_connector.domain.companies import Address, Company, CompanySettings, Criterion, Party
-from accounting_connector.domain.documents import Document, assess, draft_document, validate_document
+from accounting_connector.domain.documents import Document, draft_document, validate_document
 from accounting_connector.domain.eligibility import Candidate, Terms
 from accounting_connector.domain.tax import Tax, TaxRule
 from shared.expressions import compile_expression
@@ -57,7 +58,6 @@ def candidate_of(case: dict[str, Any]) -> Candidate:
         account=account if event.account_id else None,
         company=company_of(case["company"]) if event.company_id else None,
         claimed_by_run=context.get("claimed_by_run"),
-        corrected_document_id=context.get("validated_documents", {}).get(event.corrects_billing_event_id),
     )
 
 

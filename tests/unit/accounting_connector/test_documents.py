@@ -1,5 +1,6 @@
 """Documents from billing events: sums, signs, fields, tax once per rate (domain.md section 4)."""
 
+import dataclasses
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -8,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounting_connector.domain.assessment import assess
 from accounting_connector.domain.documents import (
     Document,
     DocumentStatus,
-    assess,
+    as_original,
     cancel_document,
     draft_document,
     validate_document,
 )
 from accounting_connector.domain.eligibility import Terms, ZeroAmountPolicy
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.domain.tax import Tax, TaxRule
 from shared.money import exact_sum, minor_unit_digits, round_to_minor_unit
 
@@ -144,10 +146,14 @@ def test_the_company_sets_its_own_payment_days(make: Any, of_company: int | None
 
 
 def test_a_correction_names_the_corrected_events_document(make: Any) -> None:
+    original = as_original(dataclasses.replace(draft(make, make.event()), document_id="D-0"))
     event = make.event(make.item("i1", "-5.00"), corrects_billing_event_id="BE-0")
-    document = draft(make, event, corrected_document_id="D-0")
+    document = draft(make, event, original=original)
     assert document.kind is DocumentKind.SALES_CREDIT_NOTE
-    assert document.corrects_document_id == "D-0"
+    assert (document.corrects_document_id, document.supplements_document_id) == ("D-0", None)
+    same_kind = make.event(make.item("i1", "5.00"), corrects_billing_event_id="BE-0")
+    document = draft(make, same_kind, original=original)
+    assert (document.corrects_document_id, document.supplements_document_id) == (None, "D-0")
 
 
 def test_an_event_of_zero_is_an_invoice_of_zero_where_the_policy_says_so(make: Any) -> None:

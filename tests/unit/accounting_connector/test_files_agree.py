@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from accounting_connector.domain.documents import Document, assess, draft_document, validate_document
+from accounting_connector.domain.assessment import assess
+from accounting_connector.domain.documents import Document, draft_document, validate_document
 from accounting_connector.domain.eligibility import Terms
 from accounting_connector.domain.tax import Tax, TaxRule
 from accounting_connector.rendering.model import rendering_of

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from accounting_connector.domain.documents import Assessment, assess, draft_document
+from accounting_connector.domain.assessment import Assessment, assess
+from accounting_connector.domain.documents import as_original, draft_document
 from accounting_connector.domain.eligibility import Terms
 from accounting_connector.domain.grouping import Grouping, Threshold, group_for_documents, threshold_reason
 from accounting_connector.domain.mappings import make_mapping
@@ -134,17 +135,25 @@ def test_fields_are_set_only_where_all_events_agree(make: Any) -> None:
     assert alone.additional_fields == {"batch": "BE-1"}
 
 
-def test_corrections_of_different_documents_stay_apart(make: Any) -> None:
+@pytest.mark.parametrize(
+    "amount, groups", [("-1.00", [["BE-1"], ["BE-2"], ["BE-3"]]), ("1.00", [["BE-1", "BE-3"], ["BE-2"]])]
+)
+def test_a_correction_is_on_its_own(make: Any, amount: str, groups: list[list[str]]) -> None:
+    """What only names a document stands with what names the same."""
+    first = assess(make.candidate(make.event()), TERMS)
     given = []
     for event_id, corrected in (("BE-1", "D-8"), ("BE-2", "D-9"), ("BE-3", "D-8")):
+        original = as_original(draft_document(corrected, [first], TERMS, invoice_date=None))
         event = make.event(
-            make.item(amount="-1.00"), billing_event_id=event_id, corrects_billing_event_id="BE-0"
+            make.item(amount=amount), billing_event_id=event_id, corrects_billing_event_id="BE-0"
         )
-        given.append(assess(make.candidate(event, corrected_document_id=corrected), TERMS))
-    groups = group_for_documents(given, Grouping.ACCOUNT, 1000)
-    assert event_ids(groups) == [["BE-1", "BE-3"], ["BE-2"]]
-    documents = [draft_document("D", group, TERMS, invoice_date=None) for group in groups]
-    assert [document.corrects_document_id for document in documents] == ["D-8", "D-9"]
+        given.append(assess(make.candidate(event, original=original), TERMS))
+    found = group_for_documents(given, Grouping.ACCOUNT, 1000)
+    assert event_ids(found) == groups
+    for group in found:
+        document = draft_document("D", group, TERMS, invoice_date=None)
+        names = {"BE-2": "D-9"}.get(document.billing_event_ids[0], "D-8")
+        assert (document.corrects_document_id or document.supplements_document_id) == names
 
 
 @pytest.mark.parametrize(

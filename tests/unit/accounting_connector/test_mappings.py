@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from accounting_connector.domain.documents import Assessment, assess, draft_document
+from accounting_connector.domain.assessment import Assessment, assess
+from accounting_connector.domain.documents import draft_document
 from accounting_connector.domain.eligibility import Terms
 from accounting_connector.domain.mappings import FieldMapping, MappingError, make_mapping
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.domain.numbering import Series, next_number
 
 INVOICES = Series("C-UK", DocumentKind.SALES_INVOICE, 2026)

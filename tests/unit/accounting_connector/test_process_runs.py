@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from accounting_connector.domain.documents import Document, assess, draft_document
+from accounting_connector.domain.assessment import assess
+from accounting_connector.domain.documents import Document, draft_document
 from accounting_connector.domain.eligibility import Terms
 from accounting_connector.domain.process_runs import (
     FIRST_REASONS_MAX,

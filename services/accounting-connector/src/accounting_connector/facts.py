@@ -73,6 +73,7 @@ def document_head(stored: StoredDocument) -> dict[str, Any]:
         "left_out_items": _left_out_bodies(document),
         "warnings": reason_bodies(document.warnings),
         "corrects_document_id": document.corrects_document_id,
+        "supplements_document_id": document.supplements_document_id,
         "mirrors_document_id": document.mirrors_document_id,
         "additional_fields": dict(document.additional_fields),
         "starter": stored.starter,

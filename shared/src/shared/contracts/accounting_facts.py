@@ -21,7 +21,7 @@ RECIPIENTS_MAX = 1_000
 CURRENCIES_MAX = 400
 
 ProcessRunStatus = Literal["in_progress", "completed", "completed_with_errors", "failed"]
-WithdrawOutcome = Literal["none", "cancelled", "mirrored"]
+WithdrawOutcome = Literal["none", "cancelled", "mirrored", "already_corrected", "kept"]
 
 
 class DocumentFact(Fact):

@@ -82,9 +82,10 @@ class DocumentHead(Fact):
     """A document without its lines and taxes: what those need who decide by what it is about and comes to.
 
     `excluded_items`: ids of the items that are left out, `left_out_items`: the same with their events and why; of a
-    draft what would be left out. `corrects_document_id`: the document that it corrects;
-    `mirrors_document_id`: the one that it takes back whole. `additional_fields`: what the company's mappings added.
-    `warnings`: what to look at, by code.
+    draft what would be left out. `corrects_document_id`: the document of the other kind
+    that it takes back, in part or whole; `supplements_document_id`: the one of its own kind that it only names;
+    `mirrors_document_id`: the one of which it takes back what is left.
+    `additional_fields`: what the company's mappings added. `warnings`: what to look at, by code.
     """
 
     document_id: Id
@@ -110,6 +111,7 @@ class DocumentHead(Fact):
     left_out_items: list[LeftOutItem] = Field(default_factory=list, max_length=LINES_MAX)
     warnings: Reasons = Field(default_factory=list)
     corrects_document_id: Id | None = None
+    supplements_document_id: Id | None = None
     mirrors_document_id: Id | None = None
     additional_fields: dict[Name, Description | None] = Field(default_factory=dict, max_length=FIELDS_MAX)
 

@@ -14,7 +14,7 @@ from lxml import etree
 
 from accounting_connector.domain.companies import Address, Party
 from accounting_connector.domain.documents import Document, DocumentLine, DocumentStatus
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.domain.tax import ZERO_RATED, Tax, tax_totals
 from accounting_connector.rendering import pdf
 from accounting_connector.rendering.model import Rendering, rendering_of

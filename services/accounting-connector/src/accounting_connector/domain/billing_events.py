@@ -54,6 +54,8 @@ class BillingEventItem:
     description: str | None = None
     date: datetime.date | None = None
     budget_id: str | None = None
+    corrects_item_id: str | None = None
+    """The item of the corrected document's event that this one takes back (documents.md section 3.2)."""
     fields: Mapping[str, object] = field(default_factory=dict)
     """Custom fields from the PSA, as JSON values."""
     told: Mapping[str, object] = field(default_factory=dict)
@@ -108,6 +110,7 @@ def item_fields(item: BillingEventItem) -> dict[str, object]:
         "amount": item.amount,
         "services_product": item.services_product,
         "budget_id": item.budget_id,
+        "corrects_item_id": item.corrects_item_id,
         "fields": item.fields,
     }
 

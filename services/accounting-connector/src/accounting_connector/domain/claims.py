@@ -1,12 +1,11 @@
 """Who holds a billing event: claims, live documents, withdrawals (domain.md sections 4 and 5)."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from accounting_connector.domain.billing_events import Stage
-from accounting_connector.domain.documents import Document, DocumentStatus
+from accounting_connector.domain.documents import DocumentStatus
 from accounting_connector.domain.reasons import Reason
 
 
@@ -56,6 +55,10 @@ class WithdrawOutcome(StrEnum):
     NONE = "none"
     CANCELLED = "cancelled"
     MIRRORED = "mirrored"
+    ALREADY_CORRECTED = "already_corrected"
+    """Corrections have taken all of it: no mirror."""
+    KEPT = "kept"
+    """A correction of what is withdrawn with it: with the mirror they add up to the original."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,57 +117,26 @@ def decide_unclaim(billing_run_id: str, holding: Holding, *, close: bool) -> Unc
 def decide_withdraw(holding: Holding) -> WithdrawDecision:
     """What a revert does to the event's document (domain.md section 4, "Withdraw").
 
-    No live document: `none`; a draft is cancelled; a validated one is mirrored. Refused while a billing
-    run has claimed the event (`claimed_by_run`), or when its document holds other events too
-    (`document_shared`). Whatever the outcome but a refusal, the caller bars the event from new documents.
+    No live document: `none`; a draft is cancelled; of a validated one the event's lines are mirrored, as far as they
+    are left. Refused while a billing run has claimed the event (`claimed_by_run`), or when its draft holds other events
+    too (`document_shared`). Whatever the outcome but a refusal, the caller bars the event from new documents.
     """
     if holding.claimed_by_run is not None:
         return WithdrawDecision(None, reasons=(_claimed_by(holding.claimed_by_run),))
     document = live_document(holding.documents)
     if document is None:
         return WithdrawDecision(WithdrawOutcome.NONE)
-    if document.event_count > 1:
+    is_draft = document.status is DocumentStatus.DRAFT
+    if is_draft and document.event_count > 1:
         others = document.event_count - 1
         reason = Reason(
             "document_shared",
-            f"Document {document.document_id} holds other billing events too: {others}",
+            f"Draft {document.document_id} holds other billing events too: {others}",
             {"document_id": document.document_id, "events": document.event_count},
         )
         return WithdrawDecision(None, document.document_id, (reason,))
-    is_draft = document.status is DocumentStatus.DRAFT
     outcome = WithdrawOutcome.CANCELLED if is_draft else WithdrawOutcome.MIRRORED
     return WithdrawDecision(outcome, document.document_id)
-
-
-def mirror_document(original: Document, document_id: str) -> Document:
-    """The draft of the opposite document that takes a validated one back, line by line.
-
-    It leaves nothing out: what the original left out it does not take back. Invoices and credit notes are both
-    positive, so that lines, taxes and totals are the original's. It names the original as what it corrects, belongs to
-    no billing run, and gets number and dates when it is validated. Raises ValueError if the original is not validated,
-    or is itself a mirror.
-    """
-    if original.status is not DocumentStatus.VALIDATED or original.mirrors_document_id is not None:
-        raise ValueError(f"document {original.document_id} cannot be mirrored")
-    return dataclasses.replace(
-        original,
-        document_id=document_id,
-        kind=original.kind.opposite,
-        status=DocumentStatus.DRAFT,
-        number=f"DRAFT-{document_id}",
-        date=None,
-        due_date=None,
-        billing_run_id=None,
-        lines=tuple(
-            dataclasses.replace(line, line_id=f"{document_id}.{position}")
-            for position, line in enumerate(original.lines, 1)
-        ),
-        corrects_document_id=original.document_id,
-        mirrors_document_id=original.document_id,
-        collection_date=None,
-        excluded_items=(),
-        left_out_items=(),
-    )
 
 
 def _claim_refusal(billing_run_id: str, holding: Holding) -> Reason | None:

@@ -7,23 +7,21 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from accounting_connector.domain.billing_events import summary_amount
+from accounting_connector.domain.assessment import Assessment
 from accounting_connector.domain.companies import Party
-from accounting_connector.domain.eligibility import Candidate, LeftOutItem, Terms, check_eligibility
-from accounting_connector.domain.line_taxes import line_taxes
-from accounting_connector.domain.lines import (
-    AccountLookup,
-    DocumentKind,
-    MappedEvent,
-    MappedItem,
-    kind_of_amount,
-    map_event,
-    negated,
-    rounding_reasons,
-    sign_reasons,
+from accounting_connector.domain.corrections import (
+    NOTHING_TAKEN,
+    Original,
+    OriginalLine,
+    Part,
+    Rate,
+    corrected_totals,
 )
+from accounting_connector.domain.eligibility import LeftOutItem, Terms
+from accounting_connector.domain.kinds import DocumentKind, negated, signed_amount
+from accounting_connector.domain.lines import MappedItem
 from accounting_connector.domain.reasons import Reason, merged
-from accounting_connector.domain.tax import Tax, TaxTotal, tax_totals
+from accounting_connector.domain.tax import Tax, TaxTotal, product_key, tax_totals
 from shared.money import exact_sum, format_amount
 
 
@@ -78,75 +76,18 @@ class Document:
     excluded_items: tuple[str, ...]
     """Ids of the items that its events' companies leave out (domain.md section 4, "Sign")."""
     corrects_document_id: str | None
+    """The document of the opposite kind that it takes back, in part or whole (documents.md section 3)."""
     mirrors_document_id: str | None
     """The document that this one takes back whole (domain.md section 4, "Withdraw"); else None."""
     collection_date: datetime.date | None
     payment_days: int
+    supplements_document_id: str | None = field(default=None, kw_only=True)
+    """The document of the same kind that its event names as what it corrects: it only names it."""
     additional_fields: Mapping[str, str | None] = field(default_factory=dict)
     warnings: tuple[Reason, ...] = ()
     """What to look at (documents.md section 2.4): of the events that `detail` names, else of all of the document's."""
     left_out_items: tuple[LeftOutItem, ...] = ()
     """The same items, each with its event and why; none of a document from before this was kept, nor of a mirror."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """Whether an event can become a document (no reasons: it can), and all that its document needs of it.
-
-    `is_eligible`: no criterion of eligibility fails; what reasons there are come from the building of its lines.
-    """
-
-    candidate: Candidate
-    kind: DocumentKind
-    mapped: MappedEvent
-    left_out_items: tuple[LeftOutItem, ...]
-    reasons: tuple[Reason, ...]
-    is_eligible: bool
-    taxes: tuple[Tax, ...] = ()
-    """The tax of each mapped item, in their order."""
-    warnings: tuple[Reason, ...] = ()
-
-
-def no_accounts(name: str) -> Sequence[Party]:
-    """The account lookup of a caller whose companies map no accounts: finds none."""
-    del name
-    return ()
-
-
-def assess(candidate: Candidate, terms: Terms, find_accounts: AccountLookup = no_accounts) -> Assessment:
-    """All reasons against a document of this event: eligibility first, then those of line building.
-
-    The same code serves the dry run, *validate first* and the making of documents.
-    """
-    event = candidate.event
-    eligibility = check_eligibility(candidate, terms)
-    mapped, mapping_reasons = map_event(candidate, eligibility.eligible_items, find_accounts)
-    event_amount = summary_amount(event)
-    reasons = list(eligibility.reasons)
-    if not {"no_eligible_item", "zero_amount"} & {reason.code for reason in reasons}:
-        reasons.extend(sign_reasons(event_amount, mapped.items, event.currency))
-    reasons.extend(rounding_reasons(mapped.items, event.currency))
-    reasons.extend(mapping_reasons)
-    taxed = line_taxes(candidate, mapped)
-    reasons.extend(taxed.reasons)
-    if event.corrects_billing_event_id is not None and candidate.corrected_document_id is None:
-        reasons.append(
-            Reason(
-                "corrected_document_unknown",
-                f"It corrects {event.corrects_billing_event_id}, which has no validated document",
-                {"corrects_billing_event_id": event.corrects_billing_event_id},
-            )
-        )
-    return Assessment(
-        candidate,
-        kind_of_amount(event_amount),
-        mapped,
-        eligibility.left_out_items,
-        tuple(reasons),
-        is_eligible=not eligibility.reasons,
-        taxes=taxed.taxes,
-        warnings=taxed.warnings,
-    )
 
 
 def draft_document(
@@ -156,11 +97,13 @@ def draft_document(
     *,
     invoice_date: datetime.date | None,
     collection_date: datetime.date | None = None,
+    original: Original | None = None,
 ) -> Document:
     """The draft of one document from one event, or from one group of `grouping.group_for_documents`.
 
-    `invoice_date` None: not known before it is validated. What the events do not agree on (engagement,
-    reference, added fields) stays empty. Raises ValueError if there is no event, or a reason against one.
+    `invoice_date` None: not known before it is validated. `original`: the document that it corrects, where that is not
+    any more as the events were assessed. What the events do not agree on (engagement, reference, added fields) stays
+    empty. Raises ValueError if there is no event, or a reason against one.
     """
     if not assessments or any(assessment.reasons for assessment in assessments):
         raise ValueError("a document is made from events that nothing speaks against")
@@ -171,6 +114,9 @@ def draft_document(
     taxed = list(_taxed_lines(document_id, assessments))
     currency = first.candidate.event.currency
     taxes = tax_totals(((tax, line.amount) for line, tax in taxed), currency)
+    original = original or first.corrects
+    if original is not None:
+        taxes = corrected_totals(original, taxes)
     total_net = exact_sum(line.amount for line, _ in taxed)
     total_tax = exact_sum(total.tax for total in taxes)
     total_gross = exact_sum((total_net, total_tax))
@@ -199,14 +145,15 @@ def draft_document(
         total_tax=total_tax,
         total_gross=total_gross,
         excluded_items=tuple(item.item_id for item in left_out),
-        corrects_document_id=first.candidate.corrected_document_id,
+        corrects_document_id=None if original is None else original.document_id,
+        supplements_document_id=None if first.supplements is None else first.supplements.document_id,
         mirrors_document_id=None,
         collection_date=collection_date,
         payment_days=payment_days,
         additional_fields=_agreed_fields([event.additional_fields for event in mapped]),
         warnings=(
             *merged(warning for assessment in assessments for warning in assessment.warnings),
-            *_payment_warnings(total_gross, currency),
+            *payment_warnings(total_gross, currency),
         ),
         left_out_items=left_out,
     )
@@ -261,14 +208,42 @@ def _line(line_id: str, event_id: str, mapped: MappedItem, kind: DocumentKind, t
         product=mapped.product,
         quantity=mapped.quantity,
         unit_price=negated(mapped.unit_price) if is_credit_note else mapped.unit_price,
-        amount=negated(mapped.item.amount) if is_credit_note else mapped.item.amount,
+        amount=signed_amount(mapped.item.amount, kind),
         tax_category=tax.category,
         tax_rate=tax.rate,
         additional_fields=mapped.additional_fields,
     )
 
 
-def _payment_warnings(total_gross: Decimal, currency: str) -> Iterator[Reason]:
+def as_original(
+    document: Document, taken: Mapping[Rate, Part] = NOTHING_TAKEN, *, is_correction: bool = False
+) -> Original:
+    """The document as its corrections see it; `taken`: what they have taken of each rate."""
+    taxes = {
+        (total.category, total.rate): Tax(total.category, total.rate, total.reason, total.reason_code)
+        for total in document.taxes
+    }
+    return Original(
+        document_id=document.document_id,
+        kind=document.kind,
+        account_id=document.account.id,
+        company_id=document.company.id,
+        currency=document.currency,
+        lines=tuple(
+            OriginalLine(
+                line.billing_event_item_id,
+                product_key(line.product),
+                taxes[line.tax_category, line.tax_rate],
+            )
+            for line in document.lines
+        ),
+        taxes=document.taxes,
+        taken=taken,
+        is_correction=is_correction,
+    )
+
+
+def payment_warnings(total_gross: Decimal, currency: str) -> Iterator[Reason]:
     """`nothing_to_pay` for a document that asks for no payment, and promises none (documents.md section 2.4)."""
     if total_gross <= 0:
         shown = format_amount(total_gross, currency)

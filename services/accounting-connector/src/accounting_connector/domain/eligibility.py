@@ -15,6 +15,7 @@ from accounting_connector.domain.billing_events import (
     summary_amount,
 )
 from accounting_connector.domain.companies import Company, Criterion, Party
+from accounting_connector.domain.corrections import Original
 from accounting_connector.domain.reasons import Reason
 from shared.expressions import ExpressionError
 
@@ -55,7 +56,7 @@ class Candidate:
     claimed_by_run: str | None = None
     live_document_id: str | None = None
     """The event's one live document, draft or validated, if there is one."""
-    corrected_document_id: str | None = None
+    original: Original | None = None
     """The validated document of the event that this one corrects; None: it names none, or there is none."""
 
 

@@ -6,8 +6,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from accounting_connector.domain.documents import Assessment, Document
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.assessment import Assessment
+from accounting_connector.domain.documents import Document
+from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.domain.reasons import Reason
 from shared.money import format_amount
 
@@ -93,5 +94,7 @@ def _group_key(assessment: Assessment) -> tuple[object, ...]:
         company.party.id if company else None,
         assessment.candidate.event.currency,
         assessment.kind,
-        assessment.candidate.corrected_document_id,
+        # A correction is on its own; what only names a document stands with what names the same.
+        assessment.candidate.event.billing_event_id if assessment.corrects else None,
+        assessment.supplements.document_id if assessment.supplements else None,
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from accounting_connector.domain.companies import Company, Party
+from accounting_connector.domain.corrections import Original, tax_of_correction
 from accounting_connector.domain.eligibility import Candidate
 from accounting_connector.domain.lines import MappedEvent, MappedItem
 from accounting_connector.domain.reasons import Reason
@@ -47,6 +48,31 @@ def line_taxes(candidate: Candidate, mapped: MappedEvent) -> LineTaxes:
     warned = [each for each, _ in problems]
     warnings = (_zero_rated(candidate, company, warned),) if warned else ()
     return LineTaxes(tuple(finding.tax for finding in findings if finding.tax), warnings=warnings)
+
+
+def correcting_taxes(original: Original, mapped: MappedEvent) -> LineTaxes:
+    """The taxes of an event that corrects this document: the original's, not today's (documents.md section 3.2)."""
+    taxes: list[Tax] = []
+    refused: dict[str, list[str]] = {}
+    for each in mapped.items:
+        found = tax_of_correction(original, each.product, each.item.corrects_item_id)
+        if isinstance(found, Tax):
+            taxes.append(found)
+        else:
+            refused.setdefault(found, []).append(each.item.item_id)
+    words = {
+        "corrected_item_unknown": "names an item that is not in document",
+        "correction_tax_ambiguous": "could have several rates of document",
+    }
+    reasons = (
+        Reason(
+            code,
+            f"Item {items[0]} {words[code]} {original.document_id}",
+            {"document_id": original.document_id, "items": items},
+        )
+        for code, items in refused.items()
+    )
+    return LineTaxes(() if refused else tuple(taxes), tuple(reasons))
 
 
 def seller_of(company: Company) -> Seller:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
-from enum import StrEnum
 
 from accounting_connector.domain import mappings
 from accounting_connector.domain.billing_events import BillingEventItem, event_fields, item_fields
@@ -15,20 +14,6 @@ from shared.money import exact_product, exact_sum, format_amount, minor_unit
 
 AccountLookup = Callable[[str], Sequence[Party]]
 """Finds the accounts that a mapped value names: by id, or by name."""
-
-
-class DocumentKind(StrEnum):
-    """A sales invoice asks for money, a sales credit note gives it back."""
-
-    SALES_INVOICE = "sales_invoice"
-    SALES_CREDIT_NOTE = "sales_credit_note"
-
-    @property
-    def opposite(self) -> "DocumentKind":
-        """The kind that takes this one back."""
-        if self is DocumentKind.SALES_INVOICE:
-            return DocumentKind.SALES_CREDIT_NOTE
-        return DocumentKind.SALES_INVOICE
 
 
 @dataclass(slots=True)
@@ -52,16 +37,6 @@ class MappedEvent:
     customer_reference: str | None
     items: tuple[MappedItem, ...]
     additional_fields: Mapping[str, str | None] = field(default_factory=dict)
-
-
-def kind_of_amount(summary_amount: Decimal) -> DocumentKind:
-    """Above zero a sales invoice, below a sales credit note; zero, where it is invoiced, an invoice."""
-    return DocumentKind.SALES_CREDIT_NOTE if summary_amount < 0 else DocumentKind.SALES_INVOICE
-
-
-def negated(number: Decimal) -> Decimal:
-    """The number with the other sign, exactly; zero stays plain zero."""
-    return number.copy_negate() if number else number.copy_abs()
 
 
 def sign_reasons(summary_amount: Decimal, items: Sequence[MappedItem], currency: str) -> Iterator[Reason]:

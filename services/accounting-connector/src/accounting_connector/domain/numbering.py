@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
 
 _PREFIXES: Final = {DocumentKind.SALES_INVOICE: "SIN", DocumentKind.SALES_CREDIT_NOTE: "SCN"}
 

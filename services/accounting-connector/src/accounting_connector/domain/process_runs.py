@@ -8,7 +8,7 @@ from typing import Final
 
 from accounting_connector.domain.documents import Document
 from accounting_connector.domain.eligibility import LeftOutItem
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.domain.reasons import Reason
 from shared.money import ZERO, exact_sum, format_amount
 

@@ -6,12 +6,14 @@ from typing import Final
 
 import structlog
 
+from accounting_connector.domain.assessment import Assessment, assess
 from accounting_connector.domain.companies import Party
-from accounting_connector.domain.documents import Assessment, assess
+from accounting_connector.domain.corrections import Original
 from accounting_connector.domain.eligibility import Candidate, Terms, check_eligibility, wants_auto_pass
-from accounting_connector.domain.lines import AccountLookup, DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
+from accounting_connector.domain.lines import AccountLookup
 from accounting_connector.domain.reasons import Reason
-from accounting_connector.store import documents, parties
+from accounting_connector.store import corrections, parties
 from accounting_connector.store.billing_events import StoredEvent
 from accounting_connector.store.connection import Reader
 from accounting_connector.store.event_bodies import billing_event_of
@@ -62,7 +64,7 @@ class Assessed:
 class _Surroundings:
     accounts: dict[str, Party]
     companies: dict[str, StoredCompany]
-    corrected: dict[str, str]
+    originals: dict[str, Original]
 
 
 async def assess_events(
@@ -136,7 +138,7 @@ async def _surroundings(
     return _Surroundings(
         await parties.load_accounts(connection, _given(event.account_id for event in events)),
         {**await parties.load_companies(connection, _given(event.company_id for event in events)), **tried},
-        await documents.validated_documents_of(connection, _given(corrected)),
+        await corrections.originals_of_events(connection, _given(corrected)),
     )
 
 
@@ -176,5 +178,5 @@ def _candidate(stored: StoredEvent, around: _Surroundings) -> Candidate:
         company=None if company is None else company.company,
         claimed_by_run=stored.claimed_by_run,
         live_document_id=None if stored.live_document is None else stored.live_document.document_id,
-        corrected_document_id=around.corrected.get(event.corrects_billing_event_id or ""),
+        original=around.originals.get(event.corrects_billing_event_id or ""),
     )

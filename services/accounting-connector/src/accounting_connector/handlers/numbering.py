@@ -12,7 +12,7 @@ from accounting_connector.domain.dates import (
     series_opened,
 )
 from accounting_connector.domain.documents import Document, validate_document
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.domain.numbering import Series, next_number
 from accounting_connector.domain.reasons import Reason, merged
 from accounting_connector.store import number_series, parties

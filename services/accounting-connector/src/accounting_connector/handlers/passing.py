@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from accounting_connector.domain.assessment import excess_of
+from accounting_connector.domain.corrections import Original
 from accounting_connector.domain.dates import DateFinding
 from accounting_connector.domain.documents import Document, DocumentStatus, draft_document
 from accounting_connector.domain.eligibility import Terms
@@ -18,6 +20,7 @@ from accounting_connector.domain.process_runs import (
     not_passed_entry,
     pending_entry,
 )
+from accounting_connector.domain.reasons import Reason
 from accounting_connector.handlers.assessing import INTERNAL_ERROR, Assessed
 from accounting_connector.handlers.deployment import Deployment
 from accounting_connector.handlers.numbering import (
@@ -27,7 +30,7 @@ from accounting_connector.handlers.numbering import (
     with_date_warnings,
 )
 from accounting_connector.handlers.publishing import publish_document
-from accounting_connector.store import documents, holdings
+from accounting_connector.store import corrections, documents, holdings
 from accounting_connector.store.documents import StoredDocument
 from accounting_connector.store.process_runs import ProcessRun
 from accounting_connector.store.reason_bodies import reason_bodies
@@ -76,10 +79,13 @@ async def pass_events(
     passed; the process runs themselves are the caller's to tell of.
     """
     results = {run.process_run_id: Passed() for run, _ in orders}
+    originals = await _lock_originals(work, orders)
     drafts: list[_Draft] = []
     for run, events in orders:
-        drafts += _plan(run, events, deployment, results[run.process_run_id], more_follow=more_follow)
-    drafts = await _take_live(work, drafts, deployment, results)
+        drafts += _plan(
+            run, events, deployment, results[run.process_run_id], originals, more_follow=more_follow
+        )
+    drafts = await _take_live(work, drafts, deployment, results, originals)
     drafts = await _validate(work, drafts, deployment, results)
     drafts = await _warn_of_dates(work, drafts, deployment)
     if drafts:
@@ -99,10 +105,33 @@ async def pass_events(
     return results
 
 
+async def _lock_originals(
+    work: UnitOfWork, orders: Sequence[tuple[ProcessRun, Sequence[Assessed]]]
+) -> dict[str, Original]:
+    """The documents that these events correct, locked, with what is left of them now."""
+    corrected = [
+        event.assessment.corrects
+        for _, events in orders
+        for event in events
+        if event.assessment is not None and event.stored.live_document is None
+    ]
+    ids = {original.document_id for original in corrected if original is not None}
+    return await corrections.lock_originals(work.connection, ids)
+
+
 def _plan(
-    run: ProcessRun, events: Sequence[Assessed], deployment: Deployment, passed: Passed, *, more_follow: bool
+    run: ProcessRun,
+    events: Sequence[Assessed],
+    deployment: Deployment,
+    passed: Passed,
+    originals: dict[str, Original],
+    *,
+    more_follow: bool,
 ) -> list[_Draft]:
-    """Sort the events out: entries for what is decided already, drafts for the rest."""
+    """Sort the events out: entries for what is decided already, drafts for the rest.
+
+    `originals` follow: what one correction takes, the next one cannot.
+    """
     passable: dict[str, Assessed] = {}
     for event in events:
         live = event.stored.live_document
@@ -121,24 +150,35 @@ def _plan(
     drafts = []
     for group in groups:
         members = tuple(passable[assessment.candidate.event.billing_event_id] for assessment in group)
-        draft = _draft(run, members, deployment, passed)
+        draft = _draft(run, members, deployment, passed, originals)
         if draft is not None:
             drafts.append(draft)
     return drafts
 
 
 def _draft(
-    run: ProcessRun, group: tuple[Assessed, ...], deployment: Deployment, passed: Passed
+    run: ProcessRun,
+    group: tuple[Assessed, ...],
+    deployment: Deployment,
+    passed: Passed,
+    originals: dict[str, Original],
 ) -> _Draft | None:
-    """The draft of one document; None, with entries, if it is below the run's threshold or cannot be made now."""
+    """The draft of one document; None, with entries, if it is refused or cannot be made now."""
     assessments = [event.assessment for event in group if event.assessment is not None]
+    corrects = assessments[0].corrects
+    original = None if corrects is None else originals[corrects.document_id]
     try:
+        reason = None if original is None else excess_of(assessments, original)
+        if reason is not None:
+            _refuse(group, reason, passed)
+            return None
         document = draft_document(
             new_id(),
             assessments,
             terms_of(run, deployment),
             invoice_date=run.invoice_date,
             collection_date=run.collection_date,
+            original=original,
         )
         reason = threshold_reason(document, run.threshold)
     except Exception:
@@ -147,13 +187,23 @@ def _draft(
         passed.entries.extend(pending_entry(event_id, (INTERNAL_ERROR,)) for event_id in event_ids)
         return None
     if reason is not None:
-        passed.entries.extend(not_passed_entry(event.stored.billing_event_id, (reason,)) for event in group)
+        _refuse(group, reason, passed)
         return None
+    if original is not None:
+        originals[original.document_id] = original.after(document.taxes)
     return _Draft(run, group, document)
 
 
+def _refuse(group: tuple[Assessed, ...], reason: Reason, passed: Passed) -> None:
+    passed.entries.extend(not_passed_entry(event.stored.billing_event_id, (reason,)) for event in group)
+
+
 async def _take_live(
-    work: UnitOfWork, drafts: list[_Draft], deployment: Deployment, results: dict[str, Passed]
+    work: UnitOfWork,
+    drafts: list[_Draft],
+    deployment: Deployment,
+    results: dict[str, Passed],
+    originals: dict[str, Original],
 ) -> list[_Draft]:
     """Make the drafts their events' live documents; what another document was faster with is already done."""
     taken: list[_Draft] = []
@@ -174,7 +224,7 @@ async def _take_live(
                 if event_id in lost
             )
             left = tuple(event for event in draft.group if event.stored.billing_event_id not in lost)
-            again = _draft(draft.run, left, deployment, passed) if left else None
+            again = _draft(draft.run, left, deployment, passed, originals) if left else None
             drafts += [again] if again is not None else []
     return taken
 

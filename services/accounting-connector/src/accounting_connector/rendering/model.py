@@ -7,7 +7,7 @@ from typing import Final
 
 from accounting_connector.domain.companies import Party
 from accounting_connector.domain.documents import Document, DocumentLine, DocumentStatus, due_date
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.domain.reasons import Reason
 from accounting_connector.domain.tax import TaxTotal
 
@@ -61,8 +61,8 @@ class Rendering:
 
 
 def preceding_document_id(document: Document) -> str | None:
-    """The id of the document that this one corrects or takes back whole, if it does."""
-    return document.mirrors_document_id or document.corrects_document_id
+    """The id of the document that this one corrects, takes back or supplements, if it does."""
+    return document.mirrors_document_id or document.corrects_document_id or document.supplements_document_id
 
 
 def rendering_of(

@@ -13,7 +13,7 @@ from iso3166 import countries_by_alpha2
 
 from accounting_connector.domain.companies import Address, Party
 from accounting_connector.domain.documents import DocumentLine
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.domain.tax import TaxTotal
 from accounting_connector.rendering.fonts import FONTS, displayable
 from accounting_connector.rendering.model import Rendering, long_date

@@ -14,7 +14,7 @@ from typing import Final
 
 import typst
 
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.rendering.fonts import FONTS
 from accounting_connector.rendering.model import NotRenderedError, Rendering
 from accounting_connector.rendering.page_texts import page_data

@@ -12,7 +12,7 @@ from lxml import etree
 from accounting_connector.domain.companies import Party
 from accounting_connector.domain.countries import is_vat_id
 from accounting_connector.domain.documents import DocumentLine
-from accounting_connector.domain.lines import DocumentKind, negated
+from accounting_connector.domain.kinds import DocumentKind, negated
 from accounting_connector.domain.tax import TaxTotal
 from accounting_connector.rendering.en16931 import (
     EXEMPTIONS,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from accounting_connector.domain.documents import Document, DocumentLine, DocumentStatus
 from accounting_connector.domain.eligibility import LeftOutItem
-from accounting_connector.domain.lines import DocumentKind
+from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.domain.tax import TaxTotal
 from accounting_connector.store.connection import Connection, Reader, json_list
 from accounting_connector.store.parties import party_body, party_of
@@ -21,21 +21,21 @@ insert into documents (
   document_id, kind, status, number, date, due_date, currency, billing_event_currency, account_id, account, company_id,
   company, engagement, customer_reference, billing_event_ids, billing_run_id, process_run_id, total_net, total_tax,
   total_gross, line_count, excluded_items, corrects_document_id, mirrors_document_id, collection_date, payment_days,
-  additional_fields, starter, left_out_items, warnings)
+  additional_fields, starter, left_out_items, warnings, supplements_document_id)
 select document_id, kind, status, number, date, due_date, currency, billing_event_currency, account ->> 'id', account,
   company ->> 'id', company, engagement, customer_reference, string_to_array(billing_event_ids, ','), billing_run_id,
   process_run_id, total_net, total_tax, total_gross, line_count, string_to_array(excluded_items, ','),
   corrects_document_id, mirrors_document_id, collection_date, payment_days, additional_fields, starter, left_out_items,
-  warnings
+  warnings, supplements_document_id
 from unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::date[], $6::date[], $7::text[], $8::text[], $9::jsonb[],
   $10::jsonb[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::numeric[], $17::numeric[],
   $18::numeric[], $19::int[], $20::text[], $21::text[], $22::text[], $23::date[], $24::int[], $25::jsonb[],
-  $26::jsonb[], $27::jsonb[], $28::jsonb[]) as made (
+  $26::jsonb[], $27::jsonb[], $28::jsonb[], $29::text[]) as made (
   document_id, kind, status, number, date, due_date, currency, billing_event_currency, account, company, engagement,
   customer_reference, billing_event_ids, billing_run_id, process_run_id, total_net, total_tax, total_gross, line_count,
   excluded_items, corrects_document_id, mirrors_document_id, collection_date, payment_days, additional_fields, starter,
-  left_out_items, warnings)
+  left_out_items, warnings, supplements_document_id)
 """
 _LINE_COLUMNS: Final = (
     "document_id",
@@ -134,6 +134,7 @@ async def insert_documents(connection: Connection, documents: Sequence[StoredDoc
         [stored.starter for stored in documents],
         [json_list([_left_out_row(item) for item in document.left_out_items]) for document in made],
         [json_list(reason_bodies(document.warnings)) for document in made],
+        [document.supplements_document_id for document in made],
     )
     await _insert_lines(connection, made)
     await _insert_taxes(connection, made)
@@ -277,6 +278,7 @@ def stored_document_of(
         total_gross=row["total_gross"],
         excluded_items=tuple(row["excluded_items"]),
         corrects_document_id=row["corrects_document_id"],
+        supplements_document_id=row["supplements_document_id"],
         mirrors_document_id=row["mirrors_document_id"],
         collection_date=row["collection_date"],
         payment_days=row["payment_days"],

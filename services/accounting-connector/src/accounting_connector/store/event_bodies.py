@@ -48,6 +48,7 @@ def _item(body: Mapping[str, Any]) -> BillingEventItem:
         description=description,
         date=_day(body.get("date")),
         budget_id=body.get("budget_id"),
+        corrects_item_id=body.get("corrects_item_id"),
         fields=_fields(body),
         told=body,
     )

@@ -17,6 +17,7 @@ _WINNERS: Final = """
 select billing_event_id, document_id from live_documents where billing_event_id = any($1::text[])
 """
 _END_LIVE: Final = "delete from live_documents where document_id = any($1::text[])"
+_END_LIVE_OF: Final = "delete from live_documents where billing_event_id = any($1::text[])"
 _CLAIM: Final = """
 insert into claims (billing_event_id, billing_run_id)
 select claimed.billing_event_id, $1 from unnest($2::text[]) as claimed (billing_event_id)
@@ -41,8 +42,13 @@ async def take_live(connection: Connection, documents_by_event: Mapping[str, str
 
 
 async def end_live(connection: Connection, document_ids: Sequence[str]) -> None:
-    """These documents are not live any more: cancelled, or taken back. Their events' rows must be locked."""
+    """These documents are not live any more. Their events' rows must be locked."""
     await connection.execute(_END_LIVE, document_ids)
+
+
+async def end_live_of(connection: Connection, billing_event_ids: Sequence[str]) -> None:
+    """These events have no live document any more: their part was taken back. Their rows must be locked."""
+    await connection.execute(_END_LIVE_OF, billing_event_ids)
 
 
 async def claim(connection: Connection, billing_run_id: str, billing_event_ids: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from accounting_connector.store.connection import Connection
+from accounting_connector.store.corrections import TAKEN_OF_ALL
 
 DIFFERENCES_MAX: Final = 100
 """Most differences that a check shows."""
@@ -32,7 +33,8 @@ with live as (
   select document.document_id, event_id as billing_event_id
   from documents as document cross join lateral unnest(document.billing_event_ids) as event_id
   where document.status <> 'cancelled' and document.mirrors_document_id is null
-    and not exists (select from documents as mirror where mirror.mirrors_document_id = document.document_id)
+    and not exists (select from documents as mirror
+      where mirror.mirrors_document_id = document.document_id and event_id = any (mirror.billing_event_ids))
 ), counted as (
   select billing_event_id, count(*) as documents, min(document_id) as document_id from live group by billing_event_id
 )
@@ -59,13 +61,24 @@ where total_net <> net or total_tax <> tax or taxable <> net or total_gross <> n
 order by document_id limit $1
 """
 _MIRRORS: Final = """
-select mirror.document_id, mirror.mirrors_document_id, mirror.total_gross::text,
-  original.total_gross::text as mirrored_gross
+select mirror.document_id, mirror.mirrors_document_id, mirror.billing_event_ids
 from documents as mirror left join documents as original on original.document_id = mirror.mirrors_document_id
 where mirror.mirrors_document_id is not null and (original.document_id is null or original.status <> 'validated'
-  or original.kind = mirror.kind or original.total_gross <> mirror.total_gross)
+  or original.kind = mirror.kind or not mirror.billing_event_ids <@ original.billing_event_ids)
 order by mirror.document_id limit $1
 """
+# No more than the original, per rate; and where no net is left, no tax is either (documents.md section 3.2).
+_CORRECTIONS: Final = f"""
+with summed as ({TAKEN_OF_ALL})
+select document_id, category, rate::text, summed.net::text as corrected_net, original.taxable::text as net,
+  summed.tax::text as corrected_tax, original.tax::text as tax
+from summed left join document_taxes as original using (document_id, category, rate)
+where original.taxable is null
+  or summed.net not between least(original.taxable, 0) and greatest(original.taxable, 0)
+  or summed.tax not between least(original.tax, 0) and greatest(original.tax, 0)
+  or (summed.net = original.taxable and summed.tax <> original.tax)
+order by document_id, category, rate limit $1
+"""  # noqa: S608 - our own words
 _NUMBERS: Final = """
 with numbered as (
   select company_id, kind, split_part(number, '-', 2)::integer as year, split_part(number, '-', 3)::bigint as place,
@@ -115,6 +128,7 @@ _CHECKS: Final[Mapping[str, str]] = {
     "one_live_document": _ONE_LIVE_DOCUMENT,
     "document_totals": _DOCUMENT_TOTALS,
     "mirrors": _MIRRORS,
+    "corrections": _CORRECTIONS,
     "numbers": _NUMBERS,
     "told_documents": _TOLD_DOCUMENTS,
     "dead_letters": _DEAD_LETTERS,
