@@ -286,6 +286,30 @@ async def test_room_is_kept_free_on_a_budget_too(driver: AccountingDriver) -> No
     assert (await driver.cap()).budgets["B-1"].taken_in("GBP") == 100
 
 
+@pytest.mark.parametrize("first, second", [("BE-1", "BE-2"), ("BE-2", "BE-1")])
+async def test_what_corrects_an_event_is_reverted_with_it(
+    driver: AccountingDriver, first: str, second: str
+) -> None:
+    """In one act, whatever comes first; a correction that is not released stays as it is."""
+    notes = [worth(f"BE-{number}", "-40.00", corrects_billing_event_id="BE-1") for number in (2, 3)]
+    await driver.know(capped_project("120.00"), worth("BE-1", "120.00"), *notes, worth("BE-4", "40.00"))
+    await driver.command(release("BE-1"), release("BE-2"), release("BE-4"))
+    await driver.command(revert("BE-1"))
+    asked = (await driver.facts())[-1]
+    assert asked.type == "accounting.billing-events.withdraw.v1"
+    assert asked["billing_event_ids"] == ["BE-1", "BE-2"]
+    assert [await driver.stage(f"BE-{n}") for n in (1, 2, 3)] == [
+        "reverting",
+        "reverting",
+        "awaiting_release",
+    ]
+    await driver.accounting(withdrawn(first, "kept"))
+    await driver.accounting(withdrawn(second, "mirrored"))
+    assert [await driver.stage("BE-1"), await driver.stage("BE-2")] == ["reverted", "reverted"]
+    cap = await driver.cap()
+    assert (cap.released["GBP"], cap.room) == (40, 80)
+
+
 async def test_reverting_what_is_not_released_is_refused(driver: AccountingDriver) -> None:
     await driver.know(project(), worth("BE-1", "1.00"))
     await driver.command(revert())

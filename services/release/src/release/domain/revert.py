@@ -36,6 +36,12 @@ class RevertPlan:
     deleting: tuple[str, ...]
     staying: tuple[str, ...]
 
+    def with_corrections(self, correcting: Sequence[str]) -> "RevertPlan":
+        """The plan with what corrects its events, which is reverted with them (documents.md section 3.4)."""
+        own = set(self.reverting)
+        added = (each for each in correcting if each not in own)
+        return RevertPlan((*self.reverting, *added), self.deleting, self.staying)
+
 
 def plan_revert(
     billing_event_id: str, lineage: Mapping[str, LineageMember], *, cascade: bool

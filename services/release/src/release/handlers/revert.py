@@ -8,7 +8,7 @@ from release.domain.cap_state import ProjectCap
 from release.domain.events import BillingEvent
 from release.domain.reasons import Reason, not_found
 from release.domain.revert import RevertPlan, plan_revert, refusals_by_caps, reservations_of
-from release.domain.stages import Stage
+from release.domain.stages import REVERTIBLE_STAGES, Stage
 from release.facts import reason_bodies
 from release.handlers.commands import Command, starter_of
 from release.handlers.lock_order import lock_ahead
@@ -18,7 +18,7 @@ from release.store.cap_reservations import reserve
 from release.store.caps import lock_caps_of_events
 from release.store.events import StoredEvent, load_events, lock_events
 from release.store.history import HistoryEntry
-from release.store.lineages import load_lineage
+from release.store.lineages import load_correcting_ids, load_lineage
 from release.store.revert_deletions import note_deletions
 from shared.contracts.base import MESSAGE_IDS_MAX
 from shared.contracts.commands import RevertBillingEvent
@@ -54,20 +54,31 @@ async def revert_on_command(work: UnitOfWork, commands: Sequence[Command]) -> No
 async def start_revert(work: UnitOfWork, ask: RevertAsk) -> RevertPlan | tuple[Reason, ...]:
     """Let the connector withdraw an event, all that is asked or nothing; gives what is done, or the reasons against it.
 
-    Locks the project, then all events of the lineage. What is to be deleted is on hold until the withdrawal has an
-    answer. A refusal is kept in the history; telling of it is the caller's.
+    What corrects an event that is reverted is reverted with it, in the same act (documents.md section 3.4). Locks the
+    projects, then all events of the lineage and what corrects them. What is to be deleted is on hold until the
+    withdrawal has an answer. A refusal is kept in the history; telling of it is the caller's.
     """
     connection = work.connection
     found = await load_events(connection, [ask.billing_event_id])
     if not found:
         return (not_found(ask.billing_event_id),)
     root_id = found[ask.billing_event_id].event.lineage_root_id
-    caps = await lock_caps_of_events(connection, [ask.billing_event_id], with_removed_budgets=True)
+    correcting = await load_correcting_ids(connection, await load_lineage(connection, root_id))
+    caps = await lock_caps_of_events(
+        connection, [ask.billing_event_id, *correcting], with_removed_budgets=True
+    )
     lineage = await load_lineage(connection, root_id)
-    stored = await lock_events(connection, lineage)
+    stored = await lock_events(connection, [*lineage, *correcting])
     lineage = {each: replace(member, stage=stored[each].stage) for each, member in lineage.items()}
     plan = plan_revert(ask.billing_event_id, lineage, cascade=ask.cascade)
     if isinstance(plan, RevertPlan):
+        plan = plan.with_corrections(
+            [
+                each
+                for each, corrected in correcting.items()
+                if corrected in plan.reverting and stored[each].stage in REVERTIBLE_STAGES
+            ]
+        )
         reverting = [stored[billing_event_id].event for billing_event_id in plan.reverting]
         plan = _refused_by_caps(reverting, caps) or plan
     if isinstance(plan, RevertPlan):
@@ -85,7 +96,12 @@ async def start_revert(work: UnitOfWork, ask: RevertAsk) -> RevertPlan | tuple[R
 
 
 def _refused_by_caps(events: Sequence[BillingEvent], caps: Mapping[str, ProjectCap]) -> tuple[Reason, ...]:
-    return refusals_by_caps(events, caps[events[0].project_id])
+    by_project: dict[str, list[BillingEvent]] = {}
+    for event in events:
+        by_project.setdefault(event.project_id, []).append(event)
+    return tuple(
+        reason for project_id, own in by_project.items() for reason in refusals_by_caps(own, caps[project_id])
+    )
 
 
 async def _begin(
@@ -94,7 +110,9 @@ async def _begin(
     connection = work.connection
     changed = [_reverting(stored[billing_event_id]) for billing_event_id in plan.reverting]
     await event_changes.save_stages(connection, changed)
-    await reserve(connection, [kept for each in changed for kept in reservations_of(each.event)])
+    # What corrects an event that is given back with it needs no room of its own: it took less than that.
+    alone = [each for each in changed if each.event.corrects_billing_event_id not in plan.reverting]
+    await reserve(connection, [kept for each in alone for kept in reservations_of(each.event)])
     deleting = [stored[billing_event_id] for billing_event_id in plan.deleting]
     await note_deletions(
         connection, ask.billing_event_id, [(each.billing_event_id, each.event.on_hold) for each in deleting]

@@ -29,6 +29,10 @@ select billing_event_id, stage, origin_id from billing_events
 where billing_event_id = $1 or root_id = $1
 order by origin_id is not null, created_at, billing_event_id
 """
+_CORRECTING: Final = """
+select billing_event_id, corrects_billing_event_id from billing_events
+where corrects_billing_event_id = any($1::text[]) order by billing_event_id
+"""
 _MOVED: Final = """
 select origin.billing_event_id as moved_from, item.*
 from unnest($1::text[], $2::text[]) as origin (billing_event_id, root_id)
@@ -57,6 +61,12 @@ async def load_lineage(connection: Connection, root_id: str) -> dict[str, Lineag
         row["billing_event_id"]: LineageMember(Stage(row["stage"]), row["origin_id"])
         for row in await connection.fetch(_MEMBERS, root_id)
     }
+
+
+async def load_correcting_ids(connection: Reader, billing_event_ids: Iterable[str]) -> dict[str, str]:
+    """The events that correct one of these, with the one that each corrects; not locked."""
+    rows = await connection.fetch(_CORRECTING, list(billing_event_ids))
+    return {row["billing_event_id"]: row["corrects_billing_event_id"] for row in rows}
 
 
 async def load_moved_items(
