@@ -307,7 +307,7 @@ async def test_what_corrects_an_event_is_reverted_with_it(
     await driver.accounting(withdrawn(second, "mirrored"))
     assert [await driver.stage("BE-1"), await driver.stage("BE-2")] == ["reverted", "reverted"]
     cap = await driver.cap()
-    assert (cap.released["GBP"], cap.room) == (40, 80)
+    assert [cap.released["GBP"], cap.room] == [40, 80]
 
 
 async def test_reverting_what_is_not_released_is_refused(driver: AccountingDriver) -> None:
