@@ -1,6 +1,7 @@
 """The connector's whole API on a database, called with tokens of a test's issuer."""
 
 from functools import cache
+from typing import Any
 
 import httpx
 
@@ -39,11 +40,15 @@ def application_for(database: Database, issuer: Issuer, settings: AccountingConn
 
 
 def client_for(
-    database: Database, issuer: Issuer, settings: AccountingConnectorSettings, scopes: str = SCOPES
+    database: Database,
+    issuer: Issuer,
+    settings: AccountingConnectorSettings,
+    scopes: str = SCOPES,
+    **claims: Any,
 ) -> httpx.AsyncClient:
-    """A client with a token of these scopes; whatever escapes from the application fails the test."""
+    """A client with a token of these scopes and claims; whatever escapes from the application fails the test."""
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(application_for(database, issuer, settings)),
         base_url="http://accounting-connector",
-        headers={"Authorization": f"Bearer {issuer.token(scopes)}"},
+        headers={"Authorization": f"Bearer {issuer.token(scopes, **claims)}"},
     )

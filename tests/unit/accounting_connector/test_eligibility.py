@@ -20,6 +20,13 @@ NOT_RELEASED = {
 ALONE = {Stage.RELEASED: [], Stage.INVOICED: ["already_invoiced"], Stage.CLOSED: ["closed"]}
 
 
+def test_a_token_of_other_projects_makes_no_document(make: Any) -> None:
+    candidate = make.candidate(make.event(project_id="P-2"))
+    assert codes(candidate, Terms(permitted_projects=frozenset({"P-1"}))) == ["not_permitted"]
+    assert codes(candidate, Terms(permitted_projects=frozenset())) == ["not_permitted"]
+    assert codes(candidate, Terms(permitted_projects=frozenset({"P-2"}))) == []
+
+
 def codes(candidate: Any, terms: Terms | None = None) -> list[str]:
     return [reason.code for reason in check_eligibility(candidate, terms or Terms()).reasons]
 

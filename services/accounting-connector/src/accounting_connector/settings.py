@@ -29,5 +29,6 @@ class AccountingConnectorSettings(ServiceSettings):
             max_lines=self.max_lines,
             zero_amount_policy=self.zero_amount_policy,
             payment_days=self.payment_days,
+            support_contact=self.support_contact,
         )
         return Deployment(terms, self.time_zone, self.sync_item_limit, self.command_wait_seconds)

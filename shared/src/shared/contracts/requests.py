@@ -1,6 +1,10 @@
 """Bodies of HTTP requests that share their fields with commands, with longer lists of ids (contract.md section 2)."""
 
-from shared.contracts.base import Id
+from typing import Self
+
+from pydantic import model_validator
+
+from shared.contracts.base import Id, field_error
 from shared.contracts.command_fields import BillingRunOf, ProcessRunOf, ReleaseJobOf, ReviewOf
 from shared.contracts.selections import (
     RequestDocumentSelect,
@@ -15,7 +19,13 @@ class ReleaseJobRequest(ReleaseJobOf[RequestSelect]):
 
 
 class ProcessRunRequest(ProcessRunOf[RequestProcessRunSelect]):
-    """The body of `POST /process-runs`."""
+    """The body of `POST /process-runs`; a billing run's documents are numbered by the run (domain.md section 5)."""
+
+    @model_validator(mode="after")
+    def _numbers_for_no_billing_run(self) -> Self:
+        if self.billing_run_id is not None and self.validate_documents:
+            raise field_error(("validate",), "validate", "should be false where a billing run is named")
+        return self
 
 
 class BillingRunRequest(BillingRunOf[RequestScope]):

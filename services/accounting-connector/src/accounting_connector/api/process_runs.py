@@ -16,6 +16,7 @@ from accounting_connector.api.answers import (
     SelectionValidated,
     json_response,
 )
+from accounting_connector.domain.eligibility import not_permitted
 from accounting_connector.domain.reasons import Reason
 from accounting_connector.facts import format_instant, process_run_body
 from accounting_connector.handlers.deployment import Deployment
@@ -79,6 +80,7 @@ def process_runs_router(database: Database, deployment: Deployment, public_url: 
                 starter={"user_id": principal.user_id, "email": principal.email},
                 cause=Cause.begun_here(process_run_id),
                 unknown_wait_seconds=deployment.lag_seconds,
+                permitted_projects=principal.projects,
             )
             await start_run(work, run)
             warnings = await _date_warnings(work, deployment, run)
@@ -91,10 +93,11 @@ def process_runs_router(database: Database, deployment: Deployment, public_url: 
     @router.post(
         "/process-runs/validate",
         response_model=SelectionValidated,
-        dependencies=reads,
         max_body_size=LARGE_BODY_BYTES_MAX,
     )
-    async def validate(body: ValidateRequest) -> Response:
+    async def validate(
+        body: ValidateRequest, principal: Annotated[Principal, require("documents:read")]
+    ) -> Response:
         """What would not be passed, and why; nothing is done."""
         selection = body.select.model_dump(mode="json", exclude_none=True)
         return json_response(
@@ -104,10 +107,11 @@ def process_runs_router(database: Database, deployment: Deployment, public_url: 
                 selection,
                 waive_released=body.waive_released,
                 invoice_date=body.invoice_date,
+                permitted_projects=principal.projects,
             )
         )
 
-    _add_ends(router, database, public_url)
+    _add_ends(router, database, public_url, deployment.terms.support_contact)
 
     @router.get("/process-runs", response_model=Page[ProcessRunAnswer], dependencies=reads)
     async def list_runs(
@@ -153,7 +157,7 @@ def process_runs_router(database: Database, deployment: Deployment, public_url: 
     return router
 
 
-def _add_ends(router: APIRouter, database: Database, public_url: str) -> None:
+def _add_ends(router: APIRouter, database: Database, public_url: str, support_contact: str) -> None:
     """The calls about what a run could not pass: what is pending is ended, what is an error tried once more."""
 
     @router.post("/process-runs/{process_run_id}/give-up", response_model=ProcessRunAnswer)
@@ -169,6 +173,7 @@ def _add_ends(router: APIRouter, database: Database, public_url: str) -> None:
             run = await process_runs.lock_run(work.connection, process_run_id)
             if run is None:
                 raise not_found()
+            await _check_projects(work, process_run_id, body, principal, support_contact)
             await give_up(work, run, body.billing_event_ids, by=principal.user_id)
             row = await process_runs.load_run(work.connection, process_run_id)
             return Answer(200, _run_answer(row, public_url))
@@ -196,6 +201,7 @@ def _add_ends(router: APIRouter, database: Database, public_url: str) -> None:
                 new_run_id,
                 starter={"user_id": principal.user_id, "email": principal.email},
                 cause=Cause.begun_here(new_run_id),
+                permitted_projects=principal.projects,
             )
             await start_run(work, again)
             if not await process_run_events.freeze_errors(
@@ -223,6 +229,21 @@ async def _date_warnings(work: UnitOfWork, deployment: Deployment, run: ProcessR
             errors=[FieldError("invoice_date", reason.message) for reason in refusal.reasons],
             members={"reasons": reason_bodies(refusal.reasons)},
         ) from None
+
+
+async def _check_projects(
+    work: UnitOfWork, process_run_id: str, asked: EventsOfRun, principal: Principal, support_contact: str
+) -> None:
+    """Raises Problem 409 `not_permitted` where what is pending is of a project that the token does not list."""
+    if principal.projects is None:
+        return
+    beside = await process_run_events.pending_project_beside(
+        work.connection, process_run_id, asked.billing_event_ids, principal.projects
+    )
+    if beside is not None:
+        reason = not_permitted("give up", beside, support_contact)
+        members = {"reasons": reason_bodies([reason])}
+        raise Problem(409, reason.code, "You may not give this up", detail=reason.message, members=members)
 
 
 def _run_answer(row: Any, public_url: str) -> dict[str, Any]:

@@ -42,6 +42,10 @@ class Terms:
     """The billing run that asks: its own claim does not stand in its way."""
     waive_released: bool = False
     """Release and invoice asks before stage 1 has released."""
+    permitted_projects: frozenset[str] | None = None
+    """The projects whose events whoever asks may change; None: all."""
+    support_contact: str = "your administrator"
+    """Whom to ask for rights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +95,22 @@ def check_eligibility(candidate: Candidate, terms: Terms) -> Eligibility:
     criteria = candidate.company.settings.item_criteria if candidate.company else ()
     eligible, left_out, undecided = _sort_items(event, criteria)
     reasons = [
+        *_right_reasons(event, terms),
         *_stage_reasons(candidate, terms),
         *_product_reasons(event),
         *_criteria_reasons(candidate, eligible, undecided),
         *_amount_reasons(candidate, terms, len(eligible)),
     ]
     return Eligibility(tuple(reasons), eligible, left_out)
+
+
+def not_permitted(what: str, project_id: str | None, support_contact: str) -> Reason:
+    """The token's projects do not list the event's: nothing of it may be changed."""
+    return Reason(
+        "not_permitted",
+        f"You may not {what} billing events of project {project_id}; please ask {support_contact}.",
+        {"project_id": project_id, "support_contact": support_contact},
+    )
 
 
 def wants_auto_pass(event: BillingEvent, auto_pass_field: str | None) -> bool:
@@ -108,6 +122,11 @@ def wants_auto_pass(event: BillingEvent, auto_pass_field: str | None) -> bool:
         return True
     flag = None if auto_pass_field is None else event.fields.get(auto_pass_field.removeprefix("fields."))
     return flag is True or (isinstance(flag, str) and flag.lower() == "true")
+
+
+def _right_reasons(event: BillingEvent, terms: Terms) -> Iterator[Reason]:
+    if terms.permitted_projects is not None and event.project_id not in terms.permitted_projects:
+        yield not_permitted("invoice", event.project_id, terms.support_contact)
 
 
 def _stage_reasons(candidate: Candidate, terms: Terms) -> Iterator[Reason]:

@@ -39,6 +39,7 @@ async def validate_selection(
     selection: Mapping[str, Any],
     *,
     waive_released: bool,
+    permitted_projects: frozenset[str] | None,
     invoice_date: datetime.date | None = None,
 ) -> dict[str, Any]:
     """What a process run over the selection would not pass; `validated` false where it is too much to check.
@@ -47,6 +48,7 @@ async def validate_selection(
 
     Of all that is eligible a run leaves out what turns out not to be: it is neither counted nor named here either.
     `waive_released`: asked for release and invoice, before its first stage has released.
+    `permitted_projects`: those of the token that asks; None: all.
     """
     ids = await selections.select_ids(
         connection, selection, waive_released=waive_released, limit=VALIDATION_LIMIT
@@ -55,7 +57,7 @@ async def validate_selection(
         return {"checked": 0, "would_fail": [], "validated": False}
     events = await billing_events.load_events(connection, ids)
     known = [events[event_id] for event_id in ids if event_id in events]
-    terms = replace(deployment.terms, waive_released=waive_released)
+    terms = replace(deployment.terms, waive_released=waive_released, permitted_projects=permitted_projects)
     reasons: dict[str, tuple[Reason, ...]] = {
         event_id: (Reason("not_found", f"Billing event {event_id} is not known"),) for event_id in ids
     }

@@ -61,7 +61,9 @@ class _Draft:
 
 def terms_of(run: ProcessRun, deployment: Deployment) -> Terms:
     """The terms on which a run asks for documents."""
-    return replace(deployment.terms, asked_by_run=run.billing_run_id)
+    return replace(
+        deployment.terms, asked_by_run=run.billing_run_id, permitted_projects=run.permitted_projects
+    )
 
 
 async def pass_events(

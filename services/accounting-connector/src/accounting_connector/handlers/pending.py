@@ -133,9 +133,14 @@ async def save_tried(work: UnitOfWork, before: ProcessRun, after: ProcessRun) ->
 
 
 def run_of_errors(
-    run: ProcessRun, process_run_id: str, *, starter: Mapping[str, Any] | None, cause: Cause
+    run: ProcessRun,
+    process_run_id: str,
+    *,
+    starter: Mapping[str, Any] | None,
+    cause: Cause,
+    permitted_projects: frozenset[str] | None,
 ) -> ProcessRun:
-    """A new run, on the terms of another one, over what that could not pass."""
+    """A new run, on the terms of another one but with the rights of who asks, over what that could not pass."""
     return ProcessRun(
         process_run_id=process_run_id,
         kind=ProcessRunKind.ON_DEMAND,
@@ -149,6 +154,7 @@ def run_of_errors(
         invoice_date=run.invoice_date,
         collection_date=run.collection_date,
         threshold=run.threshold,
+        permitted_projects=permitted_projects,
     )
 
 

@@ -24,6 +24,7 @@ def run_asked_for(
     starter: Mapping[str, Any] | None,
     cause: Cause,
     unknown_wait_seconds: float,
+    permitted_projects: frozenset[str] | None = None,
 ) -> ProcessRun:
     """The process run that a command or a request asks for."""
     threshold = asked.threshold
@@ -42,6 +43,7 @@ def run_asked_for(
         invoice_date=asked.invoice_date,
         collection_date=asked.collection_date,
         threshold=None if threshold is None else Threshold(threshold.amount, threshold.currency),
+        permitted_projects=permitted_projects,
     )
 
 

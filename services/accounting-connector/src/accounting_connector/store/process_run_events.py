@@ -75,6 +75,12 @@ where process_run_id = $1 and result = 'pending' and (failures > 0 or $3)
   and ($2::text[] is null or billing_event_id = any($2::text[]))
 order by place
 """
+_PENDING_BESIDE: Final = """
+select event.project_id from process_run_events as entry join billing_events as event using (billing_event_id)
+where entry.process_run_id = $1 and entry.result = 'pending'
+  and ($2::text[] is null or entry.billing_event_id = any($2::text[])) and event.project_id <> all($3::text[])
+order by entry.place limit 1
+"""
 _FREEZE_ERRORS: Final = """
 insert into process_run_events (process_run_id, billing_event_id)
 select $1, billing_event_id from process_run_events
@@ -202,6 +208,19 @@ async def pending_ids(
     """The run's pending events, of these ids where they are given: those that have failed, or all, in order."""
     rows = await connection.fetch(_PENDING_IDS, process_run_id, billing_event_ids, also_not_worked)
     return [row["billing_event_id"] for row in rows]
+
+
+async def pending_project_beside(
+    connection: Connection,
+    process_run_id: str,
+    billing_event_ids: Sequence[str] | None,
+    projects: frozenset[str],
+) -> str | None:
+    """The project of a pending event, of these ids where they are given, that is none of these; None: all are."""
+    found: str | None = await connection.fetchval(
+        _PENDING_BESIDE, process_run_id, billing_event_ids, sorted(projects)
+    )
+    return found
 
 
 async def leave_out(connection: Connection, process_run_id: str, billing_event_ids: Sequence[str]) -> None:

@@ -28,21 +28,24 @@ insert into process_runs (
   process_run_id, kind, name, status, selection, validates, billing_run_id, grouping, invoice_date, collection_date,
   threshold_amount, threshold_currency, job_id, collects_job, at_once, starter, correlation_id, causation_id,
   traceparent, invoices, credit_notes, not_passed, already_done, totals, first_reasons, additional_recipients,
-  unknown_wait_seconds, warnings, left_out, failing, failing_since, ended_at)
+  unknown_wait_seconds, warnings, left_out, failing, failing_since, permitted_projects, ended_at)
 select process_run_id, kind, name, status, selection, validates, billing_run_id, grouping, invoice_date,
   collection_date, threshold_amount, threshold_currency, job_id, collects_job, at_once, starter, correlation_id,
   causation_id, traceparent, invoices, credit_notes, not_passed, already_done, totals, first_reasons,
   array(select jsonb_array_elements_text(additional_recipients)), unknown_wait_seconds, warnings,
-  left_out, failing, failing_since, case when status <> 'in_progress' then now() end
+  left_out, failing, failing_since,
+  case when permitted_projects is not null then array(select jsonb_array_elements_text(permitted_projects)) end,
+  case when status <> 'in_progress' then now() end
 from unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::bool[], $7::text[], $8::text[], $9::date[],
   $10::date[], $11::numeric[], $12::text[], $13::text[], $14::bool[], $15::bool[], $16::jsonb[], $17::text[],
   $18::text[], $19::text[], $20::int[], $21::int[], $22::int[], $23::int[], $24::jsonb[], $25::jsonb[], $26::jsonb[],
-  $27::float8[], $28::int[], $29::jsonb[], $30::int[], $31::timestamptz[]) as run (
+  $27::float8[], $28::int[], $29::jsonb[], $30::int[], $31::timestamptz[], $32::jsonb[])
+  as run (
   process_run_id, kind, name, status, selection, validates, billing_run_id, grouping, invoice_date, collection_date,
   threshold_amount, threshold_currency, job_id, collects_job, at_once, starter, correlation_id, causation_id,
   traceparent, invoices, credit_notes, not_passed, already_done, totals, first_reasons, additional_recipients,
-  unknown_wait_seconds, warnings, left_out, failing, failing_since)
+  unknown_wait_seconds, warnings, left_out, failing, failing_since, permitted_projects)
 order by process_run_id
 on conflict do nothing
 returning process_run_id
@@ -144,6 +147,8 @@ class ProcessRun:
     invoice_date: datetime.date | None = None
     collection_date: datetime.date | None = None
     threshold: Threshold | None = None
+    permitted_projects: frozenset[str] | None = None
+    """The only projects of whose events it makes documents: those of the token that asked for it; None: all."""
     job_id: str | None = None
     extended: int = 0
     """How often it got more events after it had ended."""
@@ -267,7 +272,7 @@ async def prune(connection: Connection, *, days: int, rows_max: int) -> bool:
 
 def run_of(row: Mapping[str, Any]) -> ProcessRun:
     """A run from its row."""
-    threshold = None
+    threshold, permitted = None, row["permitted_projects"]
     if row["threshold_amount"] is not None:
         threshold = Threshold(row["threshold_amount"], row["threshold_currency"])
     return ProcessRun(
@@ -284,6 +289,7 @@ def run_of(row: Mapping[str, Any]) -> ProcessRun:
         invoice_date=row["invoice_date"],
         collection_date=row["collection_date"],
         threshold=threshold,
+        permitted_projects=None if permitted is None else frozenset(permitted),
         job_id=row["job_id"],
         extended=row["extended"],
         collects_job=row["collects_job"],
@@ -331,6 +337,7 @@ def _row_of(run: ProcessRun) -> tuple[Any, ...]:
         _left_out_body(tally),
         tally.pending,
         run.failing_since,
+        None if run.permitted_projects is None else json_list(sorted(run.permitted_projects)),
     )
 
 
