@@ -230,6 +230,32 @@ async def test_a_token_of_some_projects_makes_runs_over_these_alone(
     assert await callers(False).answer("POST", "/billing-runs", body, projects=["P-1"]) == expected
 
 
+async def test_what_comes_after_a_token_was_asked_is_left_out_also_by_a_retry(
+    runs: Runs, callers: Callable[[bool], Callers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await runs.know(event("BE-1"))
+    await runs.command(create(scope={"filter": {"currency": "GBP"}}))
+    calls = callers(False)
+    assert await calls.answer("POST", "/billing-runs/R-1/process", projects=["P-1"]) == (202, None)
+    await runs.know(event("BE-2", project_id="P-2"))
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("billing_runs.handlers.steps.lines.select_page", broken)
+        await runs.work()
+    assert await runs.retry()
+    await runs.settle()
+
+    assert await runs.state() == ("invoice_lines_created", "idle")
+    assert await runs.fates() == {"BE-1": "draft", "BE-2": "left_out"}
+    async with calls.client(projects=["P-1"]) as client:
+        events = (await client.get("/billing-runs/R-1/billing-events?state=left_out")).json()["items"]
+        assert [each["reasons"][0]["code"] for each in events] == ["not_permitted"]
+        assert (await client.post("/billing-runs/R-1/process")).status_code == 202
+
+
 async def test_a_review_changes_documents_of_permitted_projects_alone(
     runs: Runs, callers: Callable[[bool], Callers]
 ) -> None:

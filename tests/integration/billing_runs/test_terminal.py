@@ -174,3 +174,19 @@ async def test_an_unknown_run_is_a_failure(sluice: Sluice) -> None:
         answer = await sluice(name, "R-404")
         assert answer.exit_code == 1
         assert "not_found" in answer.stderr
+
+
+async def test_a_run_is_not_numbered_without_the_scope_to_approve(
+    runs: Runs, sluice: Sluice, issuer: Issuer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    await drafts(runs)
+    monkeypatch.setenv("SLUICE_TOKEN", issuer.token("billing-runs:read billing-runs:write"))
+    body = {"scope": {"filter": {"project_id": "P-1"}}, "process_type": "full_automatic"}
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(body), encoding="utf-8")
+
+    for refused in (await sluice("process", "R-1"), await sluice("create", str(file))):
+        assert refused.exit_code == 1
+        assert "billing-runs:approve" in refused.stderr
+
+    assert await runs.state() == ("draft_invoices", "idle")

@@ -126,7 +126,9 @@ def _add_plain_actions(router: APIRouter, actions: "_Actions") -> None:
     @router.post("/{run_id}/process", status_code=202, summary="Do the next step")
     async def process(request: Request, principal: Writes, run_id: Id) -> Response:
         """What leads to numbers needs the scope `billing-runs:approve` too."""
-        asked = ActionRequest(Action.PROCESS, starter_of_principal(principal))
+        asked = ActionRequest(
+            Action.PROCESS, starter_of_principal(principal), permitted_projects=principal.projects
+        )
         return await actions.do(request, principal, run_id, asked, status=202)
 
     @router.post("/{run_id}/close", summary="Take no more lines into an incremental run")

@@ -20,13 +20,17 @@ _KEEP_THE_STATUS: Final = frozenset({Action.ENABLE, Action.DISABLE, Action.DESCR
 
 @dataclass(frozen=True, slots=True)
 class ActionRequest:
-    """An action with what it takes: the format of *render*, the end of the events of *cancel*, the description."""
+    """An action with what it takes: the format of *render*, the end of the events of *cancel*, the description.
+
+    `permitted_projects`: whose billing events its step may take in, and no others; None: all.
+    """
 
     action: Action
     starter: Mapping[str, Any] | None
     file_format: str | None = None
     closes_events: bool = False
     description: str | None = None
+    permitted_projects: frozenset[str] | None = None
 
 
 async def act_on_run(
@@ -51,7 +55,10 @@ async def act_on_run(
         case Action.PROCESS | Action.CANCEL | Action.RENDER:
             step = _step_of(session, before, request)
             await session.queue(
-                step, starter=request.starter, closes_events=_closes(session, before, request)
+                step,
+                starter=request.starter,
+                closes_events=_closes(session, before, request),
+                permitted_projects=request.permitted_projects,
             )
         case Action.CLOSE | Action.ENABLE:
             session.wake()

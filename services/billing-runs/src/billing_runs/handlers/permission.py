@@ -22,7 +22,7 @@ async def event_not_permitted(connection: Reader, run: StoredRun, permitted: fro
         return beside
     match run.settings.scope:
         case EventsScope(billing_event_ids=named):
-            return await projects.event_beside(connection, named, permitted)
+            return next(iter(await projects.events_beside(connection, named, permitted)), None)
         case FilterScope(project_id=str() as project_id) if project_id in permitted:
             return None
         case _:

@@ -60,7 +60,12 @@ async def _take_up(work: UnitOfWork, session: RunSession, failed: FailedRun, *, 
     """Process the run as whoever asked for its step would; one that has not failed, or no more, only goes on."""
     run = session.run
     if run.state.execution is ExecutionState.FAILED:
-        asked = ActionRequest(Action.PROCESS, session.execution.starter or run.starter)
+        failed_step = session.execution
+        asked = ActionRequest(
+            Action.PROCESS,
+            failed_step.starter or run.starter,
+            permitted_projects=failed_step.permitted_projects,
+        )
         done = await act_on_run(work, run.run_id, asked, Cause.begun_here(new_id()), four_eyes=four_eyes)
         if isinstance(done, RefusalCode):  # disabled, or a second person is needed: a person lets it go on
             await failed_runs.look_later(work.connection, RUN_QUEUE, run.run_id, LOOK_SECONDS)

@@ -98,7 +98,12 @@ class RunSession:
         self.run = replace(self.run, due=False)
 
     async def queue(
-        self, step: Step, *, starter: Mapping[str, Any] | None, closes_events: bool = False
+        self,
+        step: Step,
+        *,
+        starter: Mapping[str, Any] | None,
+        closes_events: bool = False,
+        permitted_projects: frozenset[str] | None = None,
     ) -> None:
         """Begin a new execution, queued; the run's state is the caller's to set."""
         await self.save()
@@ -115,6 +120,7 @@ class RunSession:
             closes_events=closes_events,
             starter=starter,
             cause=cause,
+            permitted_projects=permitted_projects,
         )
         await executions.insert_execution(self.work.connection, stored)
         self._execution = self._told_execution = stored

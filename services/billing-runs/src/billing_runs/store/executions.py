@@ -32,8 +32,8 @@ _COLUMNS: Final = (
 )
 _INSERT: Final = """
 insert into executions (execution_id, run_id, number, step, status, phase, closes_events, starter, correlation_id,
-  causation_id, traceparent, queued_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now())
+  causation_id, traceparent, permitted_projects, queued_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now())
 """
 # The parts are column names of ours; every value is a parameter.
 _UPDATE: Final = (
@@ -82,6 +82,8 @@ class StoredExecution:
     closes_events: bool = False
     starter: Mapping[str, Any] | None = None
     cause: Cause = field(default_factory=Cause)
+    permitted_projects: frozenset[str] | None = None
+    """The only projects whose billing events it may take in: those of the token that asked for it; None: all."""
     log_lines: int = 0
     parts: int = 0
     asked: int = 0
@@ -119,6 +121,7 @@ async def insert_execution(connection: Connection, stored: StoredExecution) -> N
         stored.cause.correlation_id,
         stored.cause.causation_id,
         stored.cause.traceparent,
+        None if stored.permitted_projects is None else sorted(stored.permitted_projects),
     )
 
 
@@ -192,6 +195,7 @@ async def list_executions(
 
 
 def _execution_of(row: "asyncpg.Record") -> StoredExecution:
+    permitted = row["permitted_projects"]
     return StoredExecution(
         execution=Execution(
             execution_id=row["execution_id"],
@@ -209,6 +213,7 @@ def _execution_of(row: "asyncpg.Record") -> StoredExecution:
         closes_events=row["closes_events"],
         starter=row["starter"],
         cause=Cause(row["causation_id"], row["correlation_id"], row["traceparent"]),
+        permitted_projects=None if permitted is None else frozenset(permitted),
         log_lines=row["log_lines"],
         **{column: row[column] for column in _COLUMNS},
     )

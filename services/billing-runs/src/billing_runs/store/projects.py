@@ -10,7 +10,7 @@ _BESIDE: Final = """
 select billing_event_id from unnest($1::text[]) as named (billing_event_id)
 left join billing_events as known using (billing_event_id)
 where known.project_id is null or known.project_id <> all($2::text[])
-order by billing_event_id limit 1
+order by billing_event_id
 """
 _OF_RUN_BESIDE: Final = """
 select billing_event_id from run_events left join billing_events as known using (billing_event_id)
@@ -23,12 +23,12 @@ where document_id = any($1::text[]) and (known.project_id is null or known.proje
 """
 
 
-async def event_beside(
+async def events_beside(
     connection: Reader, billing_event_ids: Iterable[str], projects: frozenset[str]
-) -> str | None:
-    """The first of these events that is of another project than these, or not known yet; None: there is none."""
-    found: str | None = await connection.fetchval(_BESIDE, sorted(billing_event_ids), sorted(projects))
-    return found
+) -> list[str]:
+    """Those of these events that are of another project than these, or not known yet, in order."""
+    rows = await connection.fetch(_BESIDE, sorted(billing_event_ids), sorted(projects))
+    return [row["billing_event_id"] for row in rows]
 
 
 async def event_of_run_beside(connection: Reader, run_id: str, projects: frozenset[str]) -> str | None:

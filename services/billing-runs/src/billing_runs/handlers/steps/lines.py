@@ -1,13 +1,14 @@
 """The step that makes the invoice lines: it selects the run's events and has the connector claim them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from billing_runs.domain.refusals import RefusalCode
 from billing_runs.domain.scope import CycleScope, EventsScope, LeftOut
 from billing_runs.handlers.selection import START, cycle_accounts, select_page
 from billing_runs.handlers.session import ASKING, WAITING, RunSession, in_words, warning
 from billing_runs.handlers.steps.places import place_of, stored_place
-from billing_runs.store import run_events
+from billing_runs.store import projects, run_events
 from billing_runs.store.run_events import ids_of
 from shared import failpoints
 from shared.contracts.base import MESSAGE_IDS_MAX
@@ -21,6 +22,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "already_invoiced": "The billing event is invoiced already",
     "closed": "The billing event was cancelled for good in a billing run",
     "claimed_by_run": "Another billing run has claimed the billing event",
+    "not_permitted": "Whoever asked for the step has no right to the billing event's project",
 }
 
 
@@ -48,21 +50,31 @@ async def _select(session: RunSession) -> None:
         await _warn_of_empty_cycle(session)
     if isinstance(scope, EventsScope):
         # What is known here may be behind the connector, which answers for every id that was named.
-        await run_events.select_events(connection, run.run_id, scope.billing_event_ids)
+        await _take(session, scope.billing_event_ids)
     else:
         after = place_of(session.execution.place, START)
         selection, place = await select_page(connection, run, after=after, release_first=False)
-        await run_events.select_events(connection, run.run_id, ids_of(selection.taken))
-        left_out = {each.billing_event_id: _reasons(each) for each in selection.left_out}
-        await run_events.leave_out(connection, run.run_id, left_out)
-        session.progress(
-            lines=[warning(in_words(reasons), event_id) for event_id, reasons in left_out.items()]
-        )
+        await _take(session, ids_of(selection.taken))
+        await _leave_out(session, selection.left_out)
     session.update(place=stored_place(place))
     if place is None:
         selected = await run_events.count_events(connection, run.run_id, "selected")
         session.expect(selected)
         session.update(phase=ASKING, asked=selected)
+
+
+async def _take(session: RunSession, event_ids: Collection[str]) -> None:
+    """Select events, but for those that whoever asked for the step has no right to."""
+    connection, permitted = session.work.connection, session.execution.permitted_projects
+    beside = [] if permitted is None else await projects.events_beside(connection, event_ids, permitted)
+    await run_events.select_events(connection, session.run.run_id, set(event_ids).difference(beside))
+    await _leave_out(session, [LeftOut(event_id, (RefusalCode.NOT_PERMITTED.value,)) for event_id in beside])
+
+
+async def _leave_out(session: RunSession, events: Sequence[LeftOut]) -> None:
+    left_out = {each.billing_event_id: _reasons(each) for each in events}
+    await run_events.leave_out(session.work.connection, session.run.run_id, left_out)
+    session.progress(lines=[warning(in_words(reasons), event_id) for event_id, reasons in left_out.items()])
 
 
 async def _warn_of_empty_cycle(session: RunSession) -> None:

@@ -29,7 +29,10 @@ async def advance(session: RunSession) -> None:
         session.rest()
         return
     session.hand_over()
-    await session.queue(Step.INVOICE_LINES, starter=session.execution.starter)
+    execution = session.execution
+    await session.queue(
+        Step.INVOICE_LINES, starter=execution.starter, permitted_projects=execution.permitted_projects
+    )
 
 
 async def _start_jobs(session: RunSession) -> None:
