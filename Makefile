@@ -73,7 +73,7 @@ bench: setup ## The benchmarks, written to docs/benchmarks.md (ARGS for another 
 
 .PHONY: faults
 faults: setup ## The fault tests in their long form, and all other long tests
-	$(BIN)/pytest tests/faults -m "slow or not slow" $(ARGS)
+	$(BIN)/pytest $(PROCESSES) tests/faults -m "slow or not slow" $(ARGS)
 	$(BIN)/pytest $(PROCESSES) -m slow --ignore tests/faults $(ARGS)
 
 .PHONY: up

@@ -191,7 +191,7 @@ _COMMANDS: Final[dict[str, Body]] = {
         "threshold": None,
         "description": None,
     },
-    "billing-runs.run.process.v1": {"run_id": "R-1"},
+    "billing-runs.run.process.v1": {"run_id": "R-1", "invoice_date": "2026-11-30"},
     "billing-runs.run.close.v1": {"run_id": "R-1"},
     "billing-runs.run.enable.v1": {"run_id": "R-1"},
     "billing-runs.run.disable.v1": {"run_id": "R-1"},
@@ -203,6 +203,7 @@ _COMMANDS: Final[dict[str, Body]] = {
         "action": "reject",
         "select": {"document_ids": ["D-1"]},
         "reason": "Wrong reference",
+        "invoice_date": None,
         "billing_events": "reopen",
     },
 }
@@ -696,6 +697,7 @@ _RUN_AND_NOTIFIER_FACTS: Final[dict[str, Body]] = {
         "previous_review": "draft",
         "action": "reject",
         "reason": "Wrong reference",
+        "invoice_date": None,
         "rejected_by": "user",
         "quarantine_run_id": None,
         "findings": [

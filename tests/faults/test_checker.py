@@ -33,12 +33,12 @@ update accounting_connector.document_lines set amount = amount + 0.01
 where document_id = {_ONE_DOCUMENT} and place = 1""",
     "a document's totals are its lines and its taxes": f"""
 update accounting_connector.document_taxes set tax = tax + 0.01 where document_id = {_ONE_DOCUMENT}""",
-    "numbers have no gap and none is twice, and their dates never go back": f"""
+    "numbers have no gap and none is twice, each in the year of its date": f"""
 update accounting_connector.documents set number = 'SIN-2026-999999' where document_id = {_ONE_DOCUMENT}""",
     "a series knows its last number": "update accounting_connector.number_series set last_number = last_number + 1",
     "what is invoiced has its document, and the other way round": f"""
 update release.billing_events set invoice_number = 'SIN-2026-999999' where billing_event_id = {_ONE_INVOICED}""",
-    "what is taken back was validated, and is taken back whole": """
+    "what is taken back was validated, and no more than it": """
 update accounting_connector.documents set total_net = total_net + 1, total_gross = total_gross + 1
 where mirrors_document_id is not null""",
     "a job's figures are its log's": "update release.release_jobs set released = released - 1, failed = failed + 1",

@@ -78,7 +78,13 @@ def changing_requests(seeded: Seeded) -> list[ValidRequest]:
         ),
         *(
             ValidRequest("billing-runs", *_parts("POST", f"/billing-runs/{{}}/{action}", seeding.RUN))
-            for action in ("close", "enable", "disable", "process")
+            for action in ("close", "enable", "disable")
+        ),
+        ValidRequest(
+            "billing-runs",
+            *_parts("POST", "/billing-runs/{}/process", seeding.RUN),
+            {"invoice_date": None},
+            {"invoice_date": "2026-12-01"},
         ),
         ValidRequest(
             "billing-runs",

@@ -153,7 +153,7 @@ async def test_of_a_document_only_its_state_can_be_updated(seen_by: dict[str, Fr
             )
         }
         assert {"status", "number", "date"} <= updatable
-        assert updatable <= {"status", "number", "date", "due_date", "rendering"}
+        assert updatable <= {"status", "number", "date", "due_date", "warnings", "rendering"}
         assert await is_denied(connection, "delete from accounting_connector.documents")
     finally:
         await connection.close()

@@ -36,7 +36,6 @@ BODYLESS: Final = {
     "disable",
     "enable",
     "move-left-out",
-    "process",
     "read",
     "recalculate",
     "resend",

@@ -29,7 +29,7 @@ SETTINGS: Final = {
     "kind": one_of("exceptional", "cycle"),
     "process_type": one_of("manual", "automatic", "full_automatic"),
     "scope": anything,
-    "invoice_date": day,
+    "invoice_date": Optional(day),
     "collection_date": Optional(day),
     "grouping": one_of("billing_event", "account"),
     "skip_validation_rules": flag,

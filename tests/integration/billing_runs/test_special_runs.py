@@ -295,6 +295,52 @@ async def test_dates_are_recomputed_only_where_the_run_says_so(runs: Runs) -> No
     assert None not in dates[2:]
 
 
+async def test_who_numbers_may_give_another_date(runs: Runs, client: httpx.AsyncClient) -> None:
+    """By the step and by a review, in place of the run's date; kept with the step."""
+    await runs.know(event("BE-1"), event("BE-2"))
+    await runs.command(create())
+    for _ in range(2):
+        await runs.command(command("process"))
+        await runs.settle()
+    select = {"document_ids": ["D-BE-1"]}
+    await runs.command(
+        review("validate", select=select, invoice_date="2026-12-01"),
+        command("process", invoice_date="2026-12-02"),
+    )
+    await runs.settle()
+    dates = {each["document_id"]: each["date"] for each in runs.connector.documents.values()}
+    assert dates == {"D-BE-1": "2026-12-01", "D-BE-2": "2026-12-02"}
+    report = (await client.get("/billing-runs/R-1/executions")).json()["items"]
+    assert [each["invoice_date"] for each in report] == [None, None, "2026-12-02"]
+    assert (await client.get("/billing-runs/R-1")).json()["invoice_date"] == "2026-11-30"
+
+
+async def test_a_date_is_taken_only_by_what_numbers(runs: Runs, client: httpx.AsyncClient) -> None:
+    await runs.know(event("BE-1"))
+    await runs.command(create())
+    answer = await client.post("/billing-runs/R-1/process", json={"invoice_date": "2026-12-02"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "action_not_available")
+    body = {"action": "accept", "select": {"filter": {}}, "invoice_date": "2026-12-02"}
+    answer = await client.post("/billing-runs/R-1/documents/review", json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "invoice_date")
+    assert await runs.state() == ("new", "idle")
+
+
+async def test_without_a_date_a_run_numbers_with_the_day_of_numbering(
+    runs: Runs, client: httpx.AsyncClient
+) -> None:
+    await runs.know(event("BE-1"))
+    await runs.command(create(invoice_date=None), command("process"))
+    await runs.settle()
+    await runs.command(command("process"))
+    await runs.work()
+    [start] = await runs.take_published("accounting.")
+    assert start.body["invoice_date"] is None
+    shown = (await client.get("/billing-runs/R-1")).json()
+    assert shown["invoice_date"] is None
+    assert shown["description"] == "Billing run R-1 (exceptional; invoice date of the day of numbering)"
+
+
 async def test_another_run_holds_what_it_has_claimed(runs: Runs) -> None:
     await runs.know(event("BE-1"))
     await runs.command(create(), command("process"))

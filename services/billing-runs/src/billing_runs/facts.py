@@ -53,7 +53,7 @@ def run_body(run: StoredRun) -> dict[str, Any]:
         "process_type": settings.process_type.value,
         "description": run.description,
         "billing_cycle_id": scope.billing_cycle_id if isinstance(scope, CycleScope) else None,
-        "invoice_date": settings.invoice_date.isoformat(),
+        "invoice_date": settings.invoice_date.isoformat() if settings.invoice_date else None,
         "collection_date": settings.collection_date.isoformat() if settings.collection_date else None,
         "quarantine_run_id": run.quarantine_run_id,
         "quarantine_of": run.quarantine_of,

@@ -156,6 +156,12 @@ class RenderFields(Closed):
     format: FileFormat
 
 
+class ProcessFields(Closed):
+    """The date of what is numbered by that, in place of the run's (domain.md section 5)."""
+
+    invoice_date: DocumentDate | None = None
+
+
 class CancelFields(Closed):
     """What becomes of the billing events of what is cancelled."""
 
@@ -175,11 +181,14 @@ class ReviewOf(Closed, Generic[DocumentSelectT]):
     select: DocumentSelectT
     reason: Description | None = None
     billing_events: ClaimEnd | None = None
+    invoice_date: DocumentDate | None = None
 
     @model_validator(mode="after")
     def _action_has_what_it_takes(self) -> Self:
         if self.action == "cancel" and self.billing_events is None:
             raise field_error(("billing_events",), "missing", "should be given with the action cancel")
+        if self.action != "validate" and self.invoice_date is not None:
+            raise field_error(("invoice_date",), "not_used", "should be given with the action validate only")
         if self.action == "reject" and not (self.reason or "").strip():
             raise field_error(("reason",), "missing", "should be given with the action reject")
         return self

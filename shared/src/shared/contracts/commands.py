@@ -11,6 +11,7 @@ from shared.contracts.command_fields import (
     DescriptionFields,
     FillFields,
     HoldFields,
+    ProcessFields,
     ProcessRunOf,
     ReleaseFields,
     ReleaseJobOf,
@@ -141,7 +142,7 @@ class CreateRun(RunCommand, BillingRunOf[Scope]):
     """`billing-runs.run.create.v1`: create a billing run."""
 
 
-class ProcessRun(RunCommand):
+class ProcessRun(RunCommand, ProcessFields):
     """`billing-runs.run.process.v1`: do the run's next step."""
 
 

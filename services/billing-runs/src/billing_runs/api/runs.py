@@ -21,7 +21,13 @@ from billing_runs.store.connection import Reader
 from billing_runs.store.runs import StoredRun
 from shared.contracts.base import Id
 from shared.contracts.billing_runs_facts import RunStatus
-from shared.contracts.command_fields import CancelFields, DescriptionFields, RenderFields, RunKind
+from shared.contracts.command_fields import (
+    CancelFields,
+    DescriptionFields,
+    ProcessFields,
+    RenderFields,
+    RunKind,
+)
 from shared.contracts.requests import BillingRunRequest
 from shared.database.database import Database
 from shared.database.unit_of_work import Cause, UnitOfWork
@@ -65,7 +71,6 @@ def runs_router(database: Database, commands: Commands, support_contact: str) ->
                     body.scope.model_dump(mode="json", exclude_none=True),
                     starter=starter,
                     cause=Cause.begun_here(run_id),
-                    time_zone=commands.time_zone,
                     four_eyes=commands.four_eyes,
                 )
             except SettingsError as error:
@@ -124,10 +129,16 @@ def _add_plain_actions(router: APIRouter, actions: "_Actions") -> None:
     """The actions that take nothing but the run."""
 
     @router.post("/{run_id}/process", status_code=202, summary="Do the next step")
-    async def process(request: Request, principal: Writes, run_id: Id) -> Response:
-        """What leads to numbers needs the scope `billing-runs:approve` too."""
+    async def process(
+        request: Request, principal: Writes, run_id: Id, body: ProcessFields | None = None
+    ) -> Response:
+        """What leads to numbers needs the scope `billing-runs:approve` too, and takes an invoice date."""
+        day = None if body is None else body.invoice_date
         asked = ActionRequest(
-            Action.PROCESS, starter_of_principal(principal), permitted_projects=principal.projects
+            Action.PROCESS,
+            starter_of_principal(principal),
+            permitted_projects=principal.projects,
+            invoice_date=day,
         )
         return await actions.do(request, principal, run_id, asked, status=202)
 

@@ -30,7 +30,7 @@ def run_shape(run: StoredRun, executions: Iterable[Execution]) -> dict[str, Any]
         "kind": settings.kind.value,
         "process_type": settings.process_type.value,
         "scope": scope_body(settings.scope),
-        "invoice_date": settings.invoice_date.isoformat(),
+        "invoice_date": settings.invoice_date.isoformat() if settings.invoice_date else None,
         "collection_date": settings.collection_date.isoformat() if settings.collection_date else None,
         "grouping": settings.grouping.value,
         "skip_validation_rules": settings.skip_validation_rules,
@@ -72,6 +72,7 @@ def execution_shape(stored: StoredExecution) -> dict[str, Any]:
     return {
         "execution_id": execution.execution_id,
         "step": execution.step.value,
+        "invoice_date": stored.invoice_date.isoformat() if stored.invoice_date else None,
         "status": execution.status.value,
         "started_at": format_instant(execution.started_at) if execution.started_at else None,
         "ended_at": format_instant(execution.ended_at) if execution.ended_at else None,

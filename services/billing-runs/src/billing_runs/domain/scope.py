@@ -252,9 +252,10 @@ def _obstacles(event: BillingEvent) -> tuple[str, ...]:
     return tuple(codes)
 
 
-def generated_description(run_id: str, scope: Scope, invoice_date: date) -> str:
+def generated_description(run_id: str, scope: Scope, invoice_date: date | None) -> str:
     """The description of a run that was given none: `Billing run R-1 (cycle MONTHLY; invoice date
     2026-11-30)`.
     """
     kind = f"cycle {scope.billing_cycle_id}" if isinstance(scope, CycleScope) else "exceptional"
-    return f"Billing run {run_id} ({kind}; invoice date {invoice_date.isoformat()})"
+    day = "of the day of numbering" if invoice_date is None else invoice_date.isoformat()
+    return f"Billing run {run_id} ({kind}; invoice date {day})"

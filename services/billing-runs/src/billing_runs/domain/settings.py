@@ -70,7 +70,8 @@ class RunSettings:
 
     kind: RunKind
     scope: Scope
-    invoice_date: date
+    invoice_date: date | None = None
+    """The date of its documents; None: the day of numbering."""
     process_type: ProcessType = ProcessType.MANUAL
     collection_date: date | None = None
     grouping: Grouping = Grouping.BILLING_EVENT
@@ -119,7 +120,8 @@ def _scope_problems(kind: RunKind, scope: Scope) -> Iterator[Problem]:
 
 
 def _date_problems(settings: RunSettings) -> Iterator[Problem]:
-    if settings.collection_date is not None and settings.collection_date < settings.invoice_date:
+    collected, invoiced = settings.collection_date, settings.invoice_date
+    if collected is not None and invoiced is not None and collected < invoiced:
         yield Problem("collection_date", "must not be before the invoice date")
 
 

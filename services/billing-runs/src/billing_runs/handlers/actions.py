@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Final
 
 from billing_runs import facts
@@ -31,6 +32,8 @@ class ActionRequest:
     closes_events: bool = False
     description: str | None = None
     permitted_projects: frozenset[str] | None = None
+    invoice_date: date | None = None
+    """Of what *process* numbers, in place of the run's."""
 
 
 async def act_on_run(
@@ -50,6 +53,8 @@ async def act_on_run(
     after = act(before, request.action)
     if isinstance(after, RefusalCode):
         return after
+    if request.invoice_date is not None and after.status is not Status.VALIDATING:
+        return RefusalCode.ACTION_NOT_AVAILABLE  # it numbers nothing
     session.set_state(after)
     match request.action:
         case Action.PROCESS | Action.CANCEL | Action.RENDER:
@@ -59,6 +64,7 @@ async def act_on_run(
                 starter=request.starter,
                 closes_events=_closes(session, before, request),
                 permitted_projects=request.permitted_projects,
+                invoice_date=request.invoice_date,
             )
         case Action.CLOSE | Action.ENABLE:
             session.wake()

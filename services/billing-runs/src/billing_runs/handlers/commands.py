@@ -78,7 +78,6 @@ class Commands:
                 body.scope.model_dump(mode="json", exclude_none=True),
                 starter=starter_of(body),
                 cause=message.cause,
-                time_zone=self.time_zone,
                 four_eyes=self.four_eyes,
             )
         except SettingsError as error:
@@ -108,6 +107,7 @@ class Commands:
             file_format=getattr(body, "format", None),
             closes_events=getattr(body, "billing_events", None) == "cancel",
             description=getattr(body, "description", None),
+            invoice_date=getattr(body, "invoice_date", None),
         )
         outcome = await act_on_run(work, body.run_id, request, cause, four_eyes=self.four_eyes)
         if isinstance(outcome, RefusalCode):

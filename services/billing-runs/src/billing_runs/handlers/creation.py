@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, tzinfo
 from typing import Any
 
 import orjson
@@ -49,15 +48,13 @@ async def create_run(
     *,
     starter: Mapping[str, Any] | None,
     cause: Cause,
-    time_zone: tzinfo,
     four_eyes: bool,
 ) -> StoredRun:
     """The new run, or the one that the same request has created before, of which the same is told again.
 
-    `scope` is the checked scope as JSON. Without an invoice date the run gets the day of its creation. Raises
-    SettingsError or RunExistsError.
+    `scope` is the checked scope as JSON. Raises SettingsError or RunExistsError.
     """
-    settings = _settings_of(asked, scope, datetime.now(time_zone).date())
+    settings = _settings_of(asked, scope)
     problems = (
         *settings_problems(settings),
         *process_type_problems(settings.process_type, four_eyes=four_eyes),
@@ -84,12 +81,12 @@ async def create_run(
     return known
 
 
-def _settings_of(asked: BillingRunSettings, scope: Mapping[str, Any], today: date) -> RunSettings:
+def _settings_of(asked: BillingRunSettings, scope: Mapping[str, Any]) -> RunSettings:
     threshold = asked.threshold
     return RunSettings(
         kind=RunKind(asked.kind),
         scope=scope_of(scope),
-        invoice_date=asked.invoice_date or today,
+        invoice_date=asked.invoice_date,
         process_type=ProcessType(asked.process_type),
         collection_date=asked.collection_date,
         grouping=Grouping(asked.grouping),

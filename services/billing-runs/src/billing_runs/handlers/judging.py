@@ -1,7 +1,7 @@
 """Rules run over documents (domain.md section 5, *Rules*)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -28,14 +28,14 @@ def judge(
 ) -> tuple[Finding, ...]:
     """What the rules find on a document, whose head has been read from its content.
 
-    A rule is active by the day that the document bears.
+    A rule is active by the day that the document bears, where it has none yet by today.
     """
     if not rules:
         return ()
     return check_document(
         rules,
         kind=DocumentKind(head.kind),
-        day=head.date or run.settings.invoice_date,
+        day=head.date or run.settings.invoice_date or datetime.now(UTC).date(),
         fields=DocumentFields(head, content),
         evaluate=evaluate,
     )

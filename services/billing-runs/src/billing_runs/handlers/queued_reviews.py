@@ -1,12 +1,16 @@
 """Actions on documents that the connector has the last word on: queued by a review, sent when no step runs."""
 
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from itertools import groupby
 from typing import Final
 
 from billing_runs.domain.review import ReviewAction, review_refusal_of
 from billing_runs.handlers.session import Asker, RunSession
-from billing_runs.handlers.steps.document_commands import cancel_documents, validate_documents
+from billing_runs.handlers.steps.document_commands import (
+    cancel_documents,
+    date_of_numbers,
+    validate_documents,
+)
 from billing_runs.store import document_steps
 from billing_runs.store.run_documents import Asked, StoredDocument
 from shared.ids import new_id
@@ -45,6 +49,7 @@ async def _send(session: RunSession, document_ids: list[str], asked: Asked, time
         action=asked.action,
         by=job_id,
         closes_events=asked.closes_events,
+        invoice_date=asked.invoice_date,
         starter=asked.starter,
         cause=asked.cause,
     )
@@ -52,8 +57,7 @@ async def _send(session: RunSession, document_ids: list[str], asked: Asked, time
     if asked.action == ReviewAction.CANCEL:
         cancel_documents(session, document_ids, closes_events=asked.closes_events, job_id=job_id, asker=asker)
     else:
-        recomputes = session.run.settings.recompute_dates_at_validation
-        day = datetime.now(time_zone).date() if recomputes else None
+        day = date_of_numbers(session, asked.invoice_date, time_zone)
         validate_documents(session, document_ids, day=day, job_id=job_id, asker=asker)
 
 
@@ -69,4 +73,4 @@ def _is_allowed(session: RunSession, document: StoredDocument, asked: Asked) -> 
 
 def _kind(asked: Asked) -> tuple[str, bool, str]:
     """What is sent together: the same action, asked by the same user in the same request."""
-    return asked.action, asked.closes_events, repr((asked.starter, asked.cause))
+    return asked.action, asked.closes_events, repr((asked.invoice_date, asked.starter, asked.cause))

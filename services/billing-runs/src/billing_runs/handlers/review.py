@@ -112,6 +112,7 @@ async def _review_chunk(
             action=asked.action,
             by=None,
             closes_events=asked.billing_events == "cancel",
+            invoice_date=asked.invoice_date,
             starter=starter,
             cause=session.cause,
         )

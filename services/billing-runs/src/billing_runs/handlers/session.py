@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from billing_runs import facts
@@ -104,6 +104,7 @@ class RunSession:
         starter: Mapping[str, Any] | None,
         closes_events: bool = False,
         permitted_projects: frozenset[str] | None = None,
+        invoice_date: date | None = None,
     ) -> None:
         """Begin a new execution, queued; the run's state is the caller's to set."""
         await self.save()
@@ -118,6 +119,7 @@ class RunSession:
             number=number,
             phase="",
             closes_events=closes_events,
+            invoice_date=invoice_date,
             starter=starter,
             cause=cause,
             permitted_projects=permitted_projects,

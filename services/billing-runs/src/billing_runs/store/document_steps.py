@@ -61,12 +61,14 @@ order by document_id limit $3 for no key update
 _ASK: Final = """
 update run_documents as known
 set asked = $2, asked_by = $3, asked_closes_events = $4, asked_starter = $5, asked_cause = $6,
+  asked_invoice_date = $7,
   refusal = case when $2 = 'validate' then null else refusal end
 where document_id = any($1::text[])
 """
 _DROP: Final = """
 update run_documents
-set asked = null, asked_by = null, asked_closes_events = null, asked_starter = null, asked_cause = null
+set asked = null, asked_by = null, asked_closes_events = null, asked_starter = null, asked_cause = null,
+  asked_invoice_date = null
 where document_id = any($1::text[])
 """
 _FORGET: Final = """
@@ -173,11 +175,13 @@ async def ask(
     action: str,
     by: str | None,
     closes_events: bool,
+    invoice_date: date | None,
     starter: Mapping[str, Any] | None,
     cause: Cause,
 ) -> None:
     """Note an action on locked documents, and what began it: sent by `by`, or (None) queued."""
-    await connection.execute(_ASK, document_ids, action, by, closes_events, starter, asdict(cause))
+    values = (document_ids, action, by, closes_events, starter, asdict(cause), invoice_date)
+    await connection.execute(_ASK, *values)
 
 
 async def drop_asked(connection: Connection, document_ids: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any, Final
 
 import asyncpg
@@ -32,8 +33,8 @@ _COLUMNS: Final = (
 )
 _INSERT: Final = """
 insert into executions (execution_id, run_id, number, step, status, phase, closes_events, starter, correlation_id,
-  causation_id, traceparent, permitted_projects, queued_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now())
+  causation_id, traceparent, permitted_projects, invoice_date, queued_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now())
 """
 # The parts are column names of ours; every value is a parameter.
 _UPDATE: Final = (
@@ -69,7 +70,8 @@ class StoredExecution:
 
     `execution.log` holds the lines that were added since it was loaded. `phase` is where in the step it is, `place`
     where in a list that it goes through. `asked` and `answered` count what it asked of other services, in so many
-    `parts`. `closes_events`: what is cancelled is cancelled for good. `process_run_id` is the process run that makes
+    `parts`. `closes_events`: what is cancelled is cancelled for good. `invoice_date`: the date of what
+    is validated, in place of the run's. `process_run_id` is the process run that makes
     its drafts, of which so many documents and events not passed are expected (None: not said yet) and seen; and so many
     events it is still to try again (domain.md section 4, "Process run").
     """
@@ -80,6 +82,7 @@ class StoredExecution:
     phase: str
     place: Sequence[str] | None = None
     closes_events: bool = False
+    invoice_date: date | None = None
     starter: Mapping[str, Any] | None = None
     cause: Cause = field(default_factory=Cause)
     permitted_projects: frozenset[str] | None = None
@@ -122,6 +125,7 @@ async def insert_execution(connection: Connection, stored: StoredExecution) -> N
         stored.cause.causation_id,
         stored.cause.traceparent,
         None if stored.permitted_projects is None else sorted(stored.permitted_projects),
+        stored.invoice_date,
     )
 
 
@@ -211,6 +215,7 @@ def _execution_of(row: "asyncpg.Record") -> StoredExecution:
         run_id=row["run_id"],
         number=row["number"],
         closes_events=row["closes_events"],
+        invoice_date=row["invoice_date"],
         starter=row["starter"],
         cause=Cause(row["causation_id"], row["correlation_id"], row["traceparent"]),
         permitted_projects=None if permitted is None else frozenset(permitted),

@@ -51,7 +51,7 @@ HEAD: Final = """
 known.document_id, known.run_id, known.drafted_by_run_id, known.kind, known.status, known.review, known.rejected_by,
   known.reason, known.findings, known.number, known.date, known.currency, known.account_id, known.company_id,
   known.total_net, known.total_gross, known.refusal, known.asked, known.asked_by, known.asked_closes_events,
-  known.asked_starter, known.asked_cause, known.xml_file, known.pdf_file
+  known.asked_starter, known.asked_cause, known.asked_invoice_date, known.xml_file, known.pdf_file
 """
 """Everything of a document but its lines, for `document_of`; the table is named `known`."""
 
@@ -104,7 +104,8 @@ class Asked:
     """An action that the connector has yet to answer: `validate` or `cancel`.
 
     `by` is the execution or review that sent it, None: it waits until no step runs. `closes_events`: a cancel closes
-    the events for good, else they are free again. `starter` is who asked for it, `cause` what began it.
+    the events for good, else they are free again. `starter` is who asked for it, `cause` what began it. `invoice_date`
+    is the date of what is validated, in place of the run's.
     """
 
     action: str
@@ -112,6 +113,7 @@ class Asked:
     closes_events: bool = False
     starter: Mapping[str, Any] | None = None
     cause: Cause = NO_CAUSE
+    invoice_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +276,14 @@ def document_of(row: "asyncpg.Record") -> StoredDocument:
     if row["asked"] is not None:
         closes = bool(row["asked_closes_events"])
         cause = Cause(**row["asked_cause"]) if row["asked_cause"] is not None else NO_CAUSE
-        asked = Asked(row["asked"], row["asked_by"], closes, row["asked_starter"], cause)
+        asked = Asked(
+            row["asked"],
+            row["asked_by"],
+            closes,
+            row["asked_starter"],
+            cause,
+            row["asked_invoice_date"],
+        )
     return StoredDocument(
         document_id=row["document_id"],
         run_id=row["run_id"],

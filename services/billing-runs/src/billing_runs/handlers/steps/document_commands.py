@@ -1,7 +1,7 @@
 """Commands to the connector about documents and claims, in parts that a message can carry."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, tzinfo
 from typing import Any, Final
 
 from billing_runs.handlers.session import Asker, RunSession
@@ -12,6 +12,15 @@ VALIDATE: Final = "accounting.documents.validate.v1"
 CANCEL: Final = "accounting.documents.cancel.v1"
 RENDER: Final = "accounting.documents.render.v1"
 UNCLAIM: Final = "accounting.billing-events.unclaim.v1"
+
+
+def date_of_numbers(session: RunSession, asked: date | None, time_zone: tzinfo) -> date | None:
+    """The date of what the run has numbered now: the one that was asked for with that, else today where the run
+    recomputes dates; None: the one that each document was drafted with, or the day on which it is numbered.
+    """
+    if asked is None and session.run.settings.recompute_dates_at_validation:
+        return datetime.now(time_zone).date()
+    return asked
 
 
 def validate_documents(

@@ -60,7 +60,7 @@ async def _start_process_run(session: RunSession) -> None:
         "validate": False,
         "billing_run_id": run.run_id,
         "grouping": settings.grouping.value,
-        "invoice_date": settings.invoice_date.isoformat(),
+        "invoice_date": settings.invoice_date.isoformat() if settings.invoice_date else None,
         "collection_date": settings.collection_date.isoformat() if settings.collection_date else None,
         "threshold": {
             "amount": format_amount(threshold.amount, threshold.currency),
@@ -145,6 +145,7 @@ async def _act_on_bad_drafts(session: RunSession) -> None:
             action="cancel",
             by=session.execution.execution_id,
             closes_events=False,
+            invoice_date=None,
             starter=session.execution.starter,
             cause=session.execution.cause,
         )

@@ -1,13 +1,13 @@
 """The step that validates: rule-rejected documents are judged again, then the good ones are numbered."""
 
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Final
 
 from billing_runs import facts
 from billing_runs.domain.review import DocumentReview, rechecked
 from billing_runs.handlers.judging import judge_stored, rules_of
 from billing_runs.handlers.session import ASKING, WAITING, RunSession
-from billing_runs.handlers.steps.document_commands import validate_documents
+from billing_runs.handlers.steps.document_commands import date_of_numbers, validate_documents
 from billing_runs.handlers.steps.places import START_OF_DOCUMENTS, document_after, document_place
 from billing_runs.store import document_steps, run_documents
 
@@ -76,8 +76,7 @@ async def _validate(session: RunSession, time_zone: tzinfo) -> None:
         after=start,
         limit=CHUNK_ASKED,
     )
-    recomputes = session.run.settings.recompute_dates_at_validation
-    day = datetime.now(time_zone).date() if recomputes else None
+    day = date_of_numbers(session, session.execution.invoice_date, time_zone)
     validate_documents(session, document_ids, day=day, job_id=execution_id)
     place = document_place(document_ids, limit=CHUNK_ASKED)
     session.update(asked=session.execution.asked + len(document_ids), place=place)
