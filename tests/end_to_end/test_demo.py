@@ -46,10 +46,10 @@ def check_report(code: int, report: dict[str, Any], said: str) -> None:
         "demo",
     }
     without_document = {event["no_document_because"] for event in report["released"]} - {None}
-    assert without_document == {"zero_amount", "below_threshold"}
-    # Two released events have none; the reverted one, no longer released, has an invoice and what takes it back.
+    assert without_document == {"zero_amount", "below_threshold", "correction_exceeds"}
+    # Three released events have none; the reverted one, no longer released, has an invoice and what takes it back.
     assert report["revert"]["billing_event_id"] not in {e["billing_event_id"] for e in report["released"]}
-    assert len(report["documents"]) == (len(report["released"]) - 2) + 2
+    assert len(report["documents"]) == (len(report["released"]) - 3) + 2
     assert set(report["totals"]) == {"GBP", "EUR", "JPY", "KWD"}
     assert report["split"]["remaining"] == {"before": "300.00", "after": "50.00"}
     optimised = report["budget_optimisation"]
@@ -60,6 +60,8 @@ def check_report(code: int, report: dict[str, Any], said: str) -> None:
     assert (left_out["amount"], left_out["criterion"]) == ("20.00", 'description != "warranty work"')
     assert report["left_out"]["log_entry"]["result"] == "warning"
     assert report["left_out"]["new_billing_event_id"] == f"{report['left_out']['billing_event_id']}.2"
+    assert report["partial_credit"]["credited"]["total_net"] == "80.00"
+    assert list(report["partial_credit"]["left"].values()) == ["120.00"]
     assert report["revert"]["remaining"] == {"before": "0.00", "after": "50.00"}
     assert report["revert"]["taken_back_by"].startswith("SCN-")
     explained = [

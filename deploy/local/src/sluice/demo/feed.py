@@ -12,7 +12,7 @@ from sluice.demo.items import Item, ItemMaker, chain_records
 from sluice.demo.kafka import Outgoing
 from sluice.demo.world import BUDGET_AMOUNT, CAPPED_BOOKINGS, WARRANTY, Project, World, make_world
 
-EVENTS_MIN: Final = 26
+EVENTS_MIN: Final = 29
 LINES_CAPPED: Final = (Decimal("100.00"), Decimal("150.00"), Decimal("140.00"))
 """The specification's own example: of 300 left, the first two are released and 50 remain."""
 
@@ -24,6 +24,11 @@ LINES_BUDGETED: Final = (Decimal("150.00"), Decimal("40.00"))
 
 LINES_WITH_WARRANTY: Final = (Decimal("100.00"), Decimal("20.00"))
 """The second is warranty work, which its company's item criterion leaves out of documents."""
+
+INVOICED_AMOUNT: Final = Decimal("200.00")
+CREDITED_AMOUNT: Final = Decimal("80.00")
+EXCESSIVE_AMOUNT: Final = Decimal("120.01")
+"""Of 200 invoiced 80 are credited; a cent more than the 120 that are left is refused."""
 
 LARGE_AMOUNT: Final = Decimal("12000.00")
 SMALL_AMOUNT: Final = Decimal("5.00")
@@ -45,6 +50,8 @@ class BillingEvent:
     items: tuple[Item, ...]
     auto_pass: bool = False
     version: int = 1
+    corrects: str | None = None
+    """The event whose document it corrects, by its id."""
 
     @property
     def summary_amount(self) -> Decimal:
@@ -62,6 +69,7 @@ class BillingEvent:
             "currency": self.project.currency,
             "customer_reference": f"PO {self.project.project_id}",
             "auto_pass_to_accounting": self.auto_pass,
+            "corrects_billing_event_id": self.corrects,
             "items": [item.body(self.project.currency) for item in self.items],
         }
         return self._sent(_GENERATED, f"{self.billing_event_id}:{self.version}", body)
@@ -149,6 +157,9 @@ class _EventMaker:
         self._on_budget(self._single("budget_filler", "budgeted", [BUDGET_AMOUNT - BUDGET_ROOM]))
         self._on_budget(self._single("budget_split", "budgeted", list(LINES_BUDGETED), day=2))
         self._of_warranty(self._single("left_out", "yard", list(LINES_WITH_WARRANTY), day=4))
+        self._single("corrected", "yard", [INVOICED_AMOUNT], day=5)
+        self._credit(self._single("partial_credit", "yard", [-CREDITED_AMOUNT], day=6))
+        self._credit(self._single("excessive_credit", "yard", [-EXCESSIVE_AMOUNT], day=7))
         self._single("below_threshold", "tracked", [Decimal("500.00")])
         self._single("over_threshold", "tracked", [Decimal("400.00")], day=2)
         self._single("waiting", "late", [Decimal("75.25")])
@@ -276,6 +287,18 @@ class _EventMaker:
         """The event again, its item billing the record that the first one of the quick release bills."""
         billed, again = self._feed.event("quick").items[0], event.items[0]
         self._put(replace(event, items=(replace(billed, item_id=again.item_id),)))
+
+    def _credit(self, event: BillingEvent) -> None:
+        """The event again, its item crediting a part of the one that the corrected event bills."""
+        corrected, item = self._feed.event("corrected"), event.items[0]
+        credit = replace(
+            corrected.items[0],
+            item_id=item.item_id,
+            quantity=Decimal(1),
+            unit_price=item.amount,
+            amount=item.amount,
+        )
+        self._put(replace(event, items=(credit,), corrects=corrected.billing_event_id))
 
     def _of_warranty(self, event: BillingEvent) -> None:
         """The event again, its last item being warranty work."""

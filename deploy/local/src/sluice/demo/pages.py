@@ -24,6 +24,7 @@ def show(report: Report, console: Console) -> None:
     _show_refused(report, console)
     _show_documents(report, console)
     _show_left_out(report, console)
+    _show_partial_credit(report, console)
     _show_revert(report, console)
     _show_billing_run(report, console)
     _show_told(report, console)
@@ -128,6 +129,20 @@ def _show_left_out(report: Report, console: Console) -> None:
             ("to be billed later", found["new_billing_event_id"]),
         ]
         _table(console, "Left out of a document", ("", ""), rows)
+
+
+def _show_partial_credit(report: Report, console: Console) -> None:
+    found = report.get("partial_credit")
+    if found:
+        refused = found["refused"]
+        rows = [
+            ("invoice", found["invoice_number"]),
+            ("credit note", f"{found['credit_note_number']}, {found['credited']['total_net']} net"),
+            *(("left to correct", f"{amount} at {rate}") for rate, amount in found["left"].items()),
+            ("refused", refused["billing_event_id"]),
+            ("why", " ".join(reason["message"] for reason in refused["reasons"])),
+        ]
+        _table(console, "A part credited", ("", ""), rows)
 
 
 def _show_revert(report: Report, console: Console) -> None:

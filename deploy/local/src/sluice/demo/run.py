@@ -14,6 +14,7 @@ from sluice.demo.http import Services
 from sluice.demo.kafka import KafkaClient, WaitError
 from sluice.demo.steps.billing_run import run_by_hand
 from sluice.demo.steps.budgets import explain, optimise_the_budget
+from sluice.demo.steps.crediting import credit_a_part
 from sluice.demo.steps.intake import repeat, take_in
 from sluice.demo.steps.jobs import release_and_invoice, release_in_bulk
 from sluice.demo.steps.leaving_out import leave_out_and_move
@@ -47,6 +48,7 @@ STEPS: Final[Mapping[str, Step]] = {
     "auto-pass": pass_by_itself,
     "invoices on demand": create_on_demand,
     "left-out item": leave_out_and_move,
+    "partial credit": credit_a_part,
     "revert": revert_an_invoiced_one,
     "billing run": run_by_hand,
     "mails and alerts": look_at_mails,
