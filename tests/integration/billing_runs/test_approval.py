@@ -154,14 +154,14 @@ async def test_under_four_eyes_no_full_automatic_run_is_saved_and_an_older_one_w
     assert await guarded.reviews() == {"D-BE-1": "draft"}
 
 
-async def test_a_retry_numbers_in_the_name_of_who_asked_for_the_step(
+async def test_a_retry_numbers_in_the_name_and_with_the_date_of_who_asked_for_the_step(
     store: Database, connector: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guarded = Runs(store, connector, four_eyes=True)
     await guarded.know(event("BE-1"))
     await guarded.command(create())
     await _process(guarded, 2)
-    await guarded.command(command("process", requested_by=SECOND))
+    await guarded.command(command("process", requested_by=SECOND, invoice_date="2026-12-02"))
 
     async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
@@ -174,6 +174,31 @@ async def test_a_retry_numbers_in_the_name_of_who_asked_for_the_step(
 
     await guarded.settle()
     assert await guarded.reviews() == {"D-BE-1": "validated"}
+    assert str(await store.pool.fetchval("select date from run_documents")) == "2026-12-02"
+
+
+@pytest.mark.parametrize("steps", [2, 3], ids=["drafts", "validated"])
+async def test_files_that_are_made_again_number_nothing(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    await runs.know(event("BE-1"))
+    await runs.command(create())
+    await _process(runs, steps)
+    before = await runs.state(), await runs.reviews()
+    await runs.command(command("render", format="pdf"))
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("billing_runs.handlers.steps.rendering.advance", broken)
+        await runs.work()
+
+    assert await runs.retry()
+    await runs.settle()
+
+    assert (await runs.state(), await runs.reviews()) == before
+    assert await runs.database.pool.fetchval("select pdf_file from run_documents") == "ready"
 
 
 @pytest.mark.parametrize(

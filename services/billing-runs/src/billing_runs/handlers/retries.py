@@ -6,13 +6,17 @@ import time
 from functools import partial
 from typing import Final
 
+from billing_runs.domain.executions import Step
 from billing_runs.domain.lifecycle import Action, ExecutionState
 from billing_runs.domain.refusals import RefusalCode
 from billing_runs.handlers.actions import ActionRequest, act_on_run
 from billing_runs.handlers.engine import RUN_QUEUE
 from billing_runs.handlers.session import RunSession, open_sessions
+from billing_runs.handlers.steps.rendering import format_of
 from billing_runs.store import failed_runs
+from billing_runs.store.executions import StoredExecution
 from billing_runs.store.failed_runs import FailedRun
+from billing_runs.store.runs import StoredRun
 from shared.database.database import Database
 from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.ids import new_id
@@ -57,16 +61,11 @@ async def _look_at_next(work: UnitOfWork, *, four_eyes: bool) -> bool:
 
 
 async def _take_up(work: UnitOfWork, session: RunSession, failed: FailedRun, *, four_eyes: bool) -> None:
-    """Process the run as whoever asked for its step would; one that has not failed, or no more, only goes on."""
+    """Ask for the step again as whoever asked for it; a run that has not failed, or no more, only goes on."""
     run = session.run
     if run.state.execution is ExecutionState.FAILED:
-        failed_step = session.execution
-        asked = ActionRequest(
-            Action.PROCESS,
-            failed_step.starter or run.starter,
-            permitted_projects=failed_step.permitted_projects,
-        )
-        done = await act_on_run(work, run.run_id, asked, Cause.begun_here(new_id()), four_eyes=four_eyes)
+        again = _asked_again(session.execution, run)
+        done = await act_on_run(work, run.run_id, again, Cause.begun_here(new_id()), four_eyes=four_eyes)
         if isinstance(done, RefusalCode):  # disabled, or a second person is needed: a person lets it go on
             await failed_runs.look_later(work.connection, RUN_QUEUE, run.run_id, LOOK_SECONDS)
             return
@@ -74,3 +73,15 @@ async def _take_up(work: UnitOfWork, session: RunSession, failed: FailedRun, *, 
         session.wake()
         await session.save()
     await failed_runs.note_taken_up(work.connection, RUN_QUEUE, run.run_id, LOOK_SECONDS)
+
+
+def _asked_again(failed: StoredExecution, run: StoredRun) -> ActionRequest:
+    """What begins the failed step anew. Files are asked for by *render*: to process drafts would number them."""
+    files = failed.step in {Step.XML, Step.PDF}
+    return ActionRequest(
+        Action.RENDER if files else Action.PROCESS,
+        failed.starter or run.starter,
+        file_format=format_of(failed.step) if files else None,
+        permitted_projects=failed.permitted_projects,
+        invoice_date=failed.invoice_date,
+    )
