@@ -111,7 +111,7 @@ async def _call_with_canaries(seeded: Seeded) -> None:
     async with seeded.system.client("accounting-connector") as client:
         body = {
             "additional_recipients": f"{canary('nobody')}; zanzibar@",
-            "event_criteria": [f'name == "{CANARY}"'],
+            "event_criteria": [f'fields.name == "{CANARY}"'],
         }
         put = await client.put(f"/companies/{seeding.COMPANY}/settings", json=body)
         assert put.status_code == 200, put.text

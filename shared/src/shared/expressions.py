@@ -13,7 +13,7 @@ walks the tree; docs/decisions/0006-expressions.md says why.
 import ast
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -101,16 +101,21 @@ class _Evaluator(simpleeval.EvalWithCompoundTypes):  # type: ignore[misc]  # the
 class Expression:
     """A compiled expression, made by `compile_expression`; any thread may evaluate it, again and again."""
 
-    __slots__ = ("_evaluator", "_lock", "_tree", "names", "text")
+    __slots__ = ("_evaluator", "_lock", "_tree", "entries", "names", "text")
 
     text: str
     """As its author wrote it."""
     names: frozenset[str]
     """The fields that it names, so that its keeper can refuse what no record has."""
+    entries: frozenset[tuple[str, str]]
+    """List and entry of `list[].entry`, for each `variable.entry` inside `for variable in list`."""
 
-    def __init__(self, text: str, tree: ast.expr, names: frozenset[str]) -> None:
+    def __init__(
+        self, text: str, tree: ast.expr, names: frozenset[str], entries: frozenset[tuple[str, str]]
+    ) -> None:
         self.text = text
         self.names = names
+        self.entries = entries
         self._tree = tree
         self._evaluator = _Evaluator()
         self._lock = threading.Lock()
@@ -133,7 +138,15 @@ class Expression:
             raise ExpressionError(f"{self.text}: there is no field {error.name!r}") from error
         except simpleeval.IterableTooLong as error:
             raise ExpressionError(f"{self.text}: it takes more than {STEPS_MAX} steps") from error
-        except (simpleeval.InvalidExpression, TypeError, ArithmeticError) as error:
+        except (
+            simpleeval.InvalidExpression,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise ExpressionError(f"{self.text}: {_explain(error)}") from error
         if not isinstance(outcome, bool):
             raise ExpressionError(f"{self.text}: gives {kind_of(outcome)}, neither true nor false")
@@ -166,12 +179,32 @@ def compile_expression(text: str) -> Expression:
     called = {id(node.func) for node in ast.walk(exact) if isinstance(node, ast.Call)}
     named = [node for node in ast.walk(exact) if isinstance(node, ast.Name) and id(node) not in called]
     bound = {node.id for node in named if isinstance(node.ctx, ast.Store)}
-    return Expression(source, exact, frozenset(node.id for node in named if node.id not in bound))
+    names = frozenset(node.id for node in named if node.id not in bound)
+    return Expression(source, exact, names, frozenset(_entries(exact)))
 
 
 def evaluate(text: str, fields: Mapping[str, object]) -> bool:
     """Whether the expression holds over the fields; compiled once, then kept. Raises ExpressionError."""
     return compile_expression(text).evaluate(fields)
+
+
+def _entries(tree: ast.expr) -> Iterator[tuple[str, str]]:
+    for generator in ast.walk(tree):
+        if not isinstance(generator, ast.GeneratorExp):
+            continue
+        lists = {
+            part.target.id: part.iter.id
+            for part in generator.generators
+            if isinstance(part.target, ast.Name) and isinstance(part.iter, ast.Name)
+        }
+        for node in ast.walk(generator):
+            match node:
+                case ast.Attribute(value=ast.Name(id=variable), attr=entry) if variable in lists:
+                    yield lists[variable], entry
+                case ast.Subscript(value=ast.Name(id=variable), slice=ast.Constant(value=str() as entry)) if (
+                    variable in lists
+                ):
+                    yield lists[variable], entry
 
 
 def _check(source: str, tree: ast.expr) -> None:

@@ -74,6 +74,58 @@ async def test_reasons_against_a_document(
     assert (answer["document"], codes(answer["reasons"])) == (None, expected)
 
 
+UNKNOWN: list[tuple[dict[str, Any], list[str]]] = [
+    ({"event_criteria": ["colour == 1"]}, ["colour"]),
+    ({"item_criteria": ["currency == 'GBP' or shade > 2"]}, ["currency", "shade"]),
+    ({"event_criteria": ["any(i.colour == 1 for i in items)"]}, ["items.colour"]),
+    ({"event_criteria": ["any(i['summary_amount'] > 1 for i in items)"]}, ["items.summary_amount"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "names"), UNKNOWN)
+async def test_criteria_on_fields_that_there_are_not_are_refused_and_listed(
+    connector: ConnectorDriver, client: httpx.AsyncClient, settings: dict[str, Any], names: list[str]
+) -> None:
+    await connector.release(released(event("BE-1")))
+    put = await client.put("/companies/C-UK/settings", json=settings)
+    assert (put.status_code, put.json()["unknown_fields"]) == (422, names)
+    assert "summary_amount" in put.json()["known_fields"]["event"]
+    assert (
+        "category" in put.json()["errors"][0]["message"] or "currency" in put.json()["errors"][0]["message"]
+    )
+    assert (await client.get("/companies/C-UK/settings")).json()["version"] == 0
+    tried = (await try_out(client, settings)).json()
+    assert (tried["unknown_fields"], tried["known_fields"]) == (names, put.json()["known_fields"])
+
+
+async def test_custom_fields_are_known_by_their_full_name_and_once_events_have_them(
+    connector: ConnectorDriver, client: httpx.AsyncClient
+) -> None:
+    settings = {"event_criteria": ["region == 'North'"], "item_criteria": ["grade != 'x'"]}
+    assert (await client.put("/companies/C-UK/settings", json=settings)).status_code == 422
+    full = {"event_criteria": ["fields.region == 'North'"], "item_criteria": ["fields.grade != 'x'"]}
+    assert (await client.put("/companies/C-UK/settings", json=full)).status_code == 200
+    fields = {"region": "North"}
+    await connector.release(released(event("BE-1", item("i1", fields={"grade": "y"}), fields=fields)))
+    tried = (await try_out(client, settings)).json()
+    assert (tried["eligible"], tried["unknown_fields"], tried["reasons"]) == (True, [], [])
+    assert (await client.put("/companies/C-UK/settings", json=settings)).status_code == 200
+
+
+async def test_a_criterion_that_cannot_be_decided_is_one_events_matter(
+    connector: ConnectorDriver, client: httpx.AsyncClient
+) -> None:
+    settings = {"event_criteria": ["fields.level > 1"], "tax_rules": [{"category": "Z", "rate": "0"}]}
+    assert (await client.put("/companies/C-UK/settings", json=settings)).status_code == 200
+    await connector.release(released(event("BE-1", fields={"level": 2})), released(event("BE-2")))
+    ids = {"billing_event_ids": ["BE-1", "BE-2"]}
+    run = await client.post("/process-runs", json={"select": ids})
+    await connector.settle()
+    ended = (await client.get(f"/process-runs/{run.json()['process_run_id']}")).json()
+    assert (ended["status"], ended["invoices"], ended["not_passed"]) == ("completed_with_errors", 1, 1)
+    assert codes(ended["first_reasons"][0]["reasons"]) == ["criteria_not_met"]
+
+
 async def test_what_is_not_known_or_not_the_companys(
     connector: ConnectorDriver, client: httpx.AsyncClient
 ) -> None:

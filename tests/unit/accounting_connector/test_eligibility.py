@@ -7,6 +7,7 @@ import pytest
 from accounting_connector.domain.billing_events import Stage, event_fields, item_fields
 from accounting_connector.domain.eligibility import Terms, check_eligibility, wants_auto_pass
 from accounting_connector.store.event_bodies import billing_event_of
+from accounting_connector.store.parties import DEFAULT_SETTINGS, company_settings_of
 from shared.contracts import billing_event as told
 
 NOT_RELEASED = {
@@ -107,6 +108,17 @@ def test_all_failing_event_criteria_are_named_and_what_cannot_be_decided_refuses
     assert reason.code == "criteria_not_met"
     assert reason.detail["criteria"] == ["summary_amount > 500"]
     assert "no field 'colour'" in reason.message
+
+
+def test_a_kept_criterion_that_cannot_be_read_any_more_refuses_its_events(make: Any) -> None:
+    kept = company_settings_of(
+        {**DEFAULT_SETTINGS, "event_criteria": ["lambda: 1"], "item_criteria": ["1 +"]}
+    )
+    candidate = make.candidate(company=make.company(event_criteria=kept.event_criteria))
+    assert codes(candidate) == ["criteria_not_met"]
+    assert codes(make.candidate(company=make.company(item_criteria=kept.item_criteria))) == [
+        "criteria_not_met"
+    ]
 
 
 def test_an_item_that_cannot_be_decided_is_never_left_out_in_silence(make: Any) -> None:

@@ -221,3 +221,10 @@ def test_any_text_is_an_outcome_or_an_expression_error(text: str) -> None:
 def test_a_written_number_compares_as_the_decimal_it_shows(left: Decimal, right: Decimal) -> None:
     assert evaluate(f"left == {left:f}", {"left": left})
     assert evaluate(f"left < {right:f}", {"left": left}) is (left < right)
+
+
+def test_the_entries_of_lists_are_named() -> None:
+    text = (
+        'any(line.amount > 1 and line["product"] == "x" for line in lines) and fields.region == total_net.x'
+    )
+    assert compile_expression(text).entries == {("lines", "amount"), ("lines", "product")}

@@ -15,10 +15,14 @@ from accounting_connector.api.company_settings import (
     TryOutAnswer,
     TryOutBody,
 )
+from accounting_connector.domain.known_fields import unknown_field_message
 from accounting_connector.facts import document_body
 from accounting_connector.handlers.deployment import Deployment
+from accounting_connector.handlers.setting_fields import known_fields_body, unknown_fields
 from accounting_connector.handlers.trying import try_settings
 from accounting_connector.store import parties
+from accounting_connector.store.connection import Reader
+from accounting_connector.store.custom_fields import known_fields
 from accounting_connector.store.documents import StoredDocument
 from accounting_connector.store.reason_bodies import reason_bodies
 from shared.contracts.base import Id
@@ -26,7 +30,7 @@ from shared.database.database import Database
 from shared.database.unit_of_work import UnitOfWork
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
-from shared.http.problems import FieldError, not_found, validation_failed
+from shared.http.problems import ERRORS_MAX, FieldError, Problem, not_found, validation_failed
 from shared.http.tokens import Principal
 
 _POLL_SECONDS: Final = 0.05
@@ -77,6 +81,7 @@ def companies_router(database: Database, deployment: Deployment) -> APIRouter:
         await _wait_for(company_id)
 
         async def act(work: UnitOfWork) -> Answer:
+            await _refuse_unknown_fields(work.connection, company_id, settings)
             version = await parties.add_settings(work.connection, company_id, settings, changed_by)
             if version is None:
                 raise not_found()
@@ -101,9 +106,33 @@ def companies_router(database: Database, deployment: Deployment) -> APIRouter:
             raise not_found()
         document = tried.document
         shown = None if document is None else document_body(StoredDocument(document, None, None))
-        return json_response({"document": shown, "reasons": reason_bodies(tried.reasons)})
+        answer = {
+            "eligible": tried.is_eligible,
+            "document": shown,
+            "reasons": reason_bodies(tried.reasons),
+            "unknown_fields": sorted({each.name for each in tried.unknown}),
+            "known_fields": known_fields_body(tried.known),
+        }
+        return json_response(answer)
 
     return router
+
+
+async def _refuse_unknown_fields(connection: Reader, company_id: str, settings: Mapping[str, Any]) -> None:
+    """Raise Problem for criteria on fields that there are not: they would stop every event."""
+    known = await known_fields(connection, company_id)
+    unknown = list(unknown_fields(settings, known))
+    if unknown:
+        errors = [
+            FieldError(
+                each.setting,
+                unknown_field_message(each.name, known.of_items if each.is_of_item else known.of_events),
+            )
+            for each in unknown[:ERRORS_MAX]
+        ]
+        names = sorted({each.name for each in unknown})
+        members = {"unknown_fields": names, "known_fields": known_fields_body(known)}
+        raise Problem(422, "validation_failed", "The request is not valid", errors=errors, members=members)
 
 
 def _is_set_back(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

@@ -183,11 +183,24 @@ class TryOutBody(Closed):
     billing_event_id: Id
 
 
-class TryOutAnswer(Reader):
-    """The document that would be made with the settings, or the reasons why there would be none."""
+class KnownFieldsBody(Reader):
+    """The fields that criteria for events, and for items, may name."""
 
+    event: list[str]
+    item: list[str]
+
+
+class TryOutAnswer(Reader):
+    """The document that would be made with the settings, or the reasons why there would be none.
+
+    `unknown_fields`: the names in criteria that no event, or no item, has; such settings are not kept.
+    """
+
+    eligible: bool
     document: Document | None
     reasons: Reasons
+    unknown_fields: list[str]
+    known_fields: KnownFieldsBody
 
 
 class CompanySettingsAnswer(CompanySettingsBody):

@@ -20,7 +20,7 @@ from accounting_connector.domain.companies import (
 from accounting_connector.domain.mappings import make_mapping
 from accounting_connector.domain.tax import Buyer, OnTaxRuleMissing, Tax, TaxRule
 from accounting_connector.store.connection import Connection, Reader
-from shared.expressions import compile_expression
+from shared.expressions import ExpressionError, compile_expression
 
 _Read = TypeVar("_Read")
 
@@ -212,7 +212,16 @@ def _given(read: Callable[[str], _Read], text: str | None) -> _Read | None:
 
 
 def _criterion(expression: str) -> Criterion:
-    return Criterion(expression, compile_expression(expression).evaluate)
+    """The criterion; one that cannot be read any more cannot be decided, which is each event's matter."""
+    try:
+        return Criterion(expression, compile_expression(expression).evaluate)
+    except ExpressionError as error:
+        problem = str(error)
+
+    def undecided(fields: Mapping[str, object]) -> bool:
+        raise ExpressionError(problem)
+
+    return Criterion(expression, undecided)
 
 
 def _columns(parties: Sequence[ToldParty]) -> tuple[list[Any], ...]:
