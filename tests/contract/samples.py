@@ -129,6 +129,7 @@ _COMMANDS: Final[dict[str, Body]] = {
         "company_id": "C-UK",
         "billing_event_currency": "GBP",
         "auto_pass_to_accounting": True,
+        "fields": {"pass_it": True},
         "items": [{"item_id": "BEI-1", "services_product": "Consulting"}],
     },
     "release.job.start.v1": {
@@ -616,6 +617,12 @@ _ACCOUNTING_FACTS: Final[dict[str, Body]] = {
     "accounting.billing-event.withdraw-refused.v1": {
         "billing_event_id": "BE-1",
         "reasons": [{"code": "claimed_by_run", "message": "Claimed by R-1.", "detail": None}],
+        "starter": _STARTER,
+    },
+    "accounting.company.settings-changed.v1": {
+        "company_id": "C-UK",
+        "version": 2,
+        "auto_pass_field": "pass_it",
         "starter": _STARTER,
     },
     "accounting.reconciliation.difference-found.v1": _RECONCILIATION,

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import httpx
 import pytest
 
 from integration.accounting_connector.driver import (
@@ -13,6 +14,7 @@ from integration.accounting_connector.driver import (
     UNCLAIM,
     VALIDATE,
     WITHDRAW,
+    ZERO_RATED,
     ConnectorDriver,
     Fact,
     account,
@@ -130,3 +132,20 @@ async def test_where_the_last_missing_account_arrives_it_is_the_doing_of_who_cha
     await connector.settle()
     told = await connector.facts("validated", "process-run.completed")
     assert [fact["starter"] for fact in told] == [REVIEWER, REVIEWER]
+
+
+async def test_the_companys_own_field_passes_in_place_of_the_flag_also_when_it_is_set_late(
+    connector: ConnectorDriver, client: httpx.AsyncClient
+) -> None:
+    settings = {"auto_pass_field": "fields.pass_on", "tax_rules": [ZERO_RATED]}
+    assert (await client.put("/companies/C-UK/settings", json=settings)).status_code == 200
+    (told,) = await connector.facts()
+    assert told.type == "accounting.company.settings-changed.v1"
+    assert (told["company_id"], told["version"], told["auto_pass_field"]) == ("C-UK", 1, "pass_on")
+    await connector.release(released(event(auto_pass_to_accounting=True)))
+    await connector.settle()
+    assert await connector.facts("validated") == []
+    body = {"billing_event": event(fields={"pass_on": True}), "starter": REVIEWER}
+    await connector.release(message_record(CHANGED, body))
+    await connector.settle()
+    assert [fact["starter"] for fact in await connector.facts("validated")] == [REVIEWER]

@@ -15,6 +15,8 @@ from integration.release.driver import (
     project,
     words,
 )
+from release.consumers import accounting_line
+from shared.messaging.batches import BatchProcessor
 from support.records import message_record
 
 USER = {"user_id": "u1", "email": "u1@example.com"}
@@ -204,3 +206,22 @@ async def test_a_command_whose_event_never_comes_is_refused(release: ReleaseDriv
     assert (fact.key, fact["starter"]) == ("BE-404", USER)
     assert fact.causation_id == dict(record.headers)["ce_id"].decode()
     assert await impatient.commands.take_up_waiting(release.database) is False
+
+
+async def test_the_companys_own_auto_pass_field_is_set_after_release_by_fill_and_by_psa(
+    release: ReleaseDriver,
+) -> None:
+    await release.psa(*everything_known(), generated(), generated("BE-2"))
+    await mark_released(release)
+    await release.command(fill(fields={"pass_on": True}))
+    assert (await release.event())["fields"] == {}
+    told = {"company_id": "C-UK", "version": 1, "auto_pass_field": "pass_on"}
+    accounting = BatchProcessor(release.database, accounting_line(), service="release")
+    await accounting.take([message_record("accounting.company.settings-changed.v1", told)])
+    await release.command(fill(fields={"pass_on": True}))
+    await release.psa(generated("BE-2", version=2, fields={"pass_on": "true"}))
+    event = await release.event()
+    assert (event["fields"], event["filled"]["fields"]) == ({"pass_on": True}, "user")
+    assert (await release.event("BE-2"))["fields"] == {"pass_on": "true"}
+    changed = await release.facts("changed")
+    assert [fact["billing_event"]["fields"] for fact in changed] == [{"pass_on": True}, {"pass_on": "true"}]

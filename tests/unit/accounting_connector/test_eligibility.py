@@ -159,6 +159,8 @@ def test_without_an_eligible_item_there_is_nothing_to_invoice(make: Any) -> None
         (True, {}, None, True),
         (False, {}, None, False),
         (False, {"pass_on": True}, None, False),
+        (True, {}, "pass_on", False),
+        (True, {"pass_on": False}, "pass_on", False),
         (False, {"pass_on": True}, "pass_on", True),
         (False, {"pass_on": True}, "fields.pass_on", True),
         (False, {"pass_on": "TRUE"}, "pass_on", True),

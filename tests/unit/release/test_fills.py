@@ -88,3 +88,26 @@ def test_an_event_that_is_over_is_not_filled(stage: Stage, code: str) -> None:
 def test_an_item_that_the_event_does_not_have_is_refused() -> None:
     change = fill_by_hand(EMPTY, Fill(account_id="A-2", services_products={"i9": "Filled"}))
     assert refused_for(change)[0] == "item_not_found"
+
+
+@pytest.mark.parametrize("stage", [Stage.AWAITING_RELEASE, Stage.RELEASED])
+def test_of_the_custom_fields_the_companys_own_auto_pass_field_is_filled(stage: Stage) -> None:
+    event = replace(EMPTY, stage=stage, fields={"region": "North"})
+    after = accepted(fill_by_hand(event, Fill(fields={"pass_on": True}), "user", "pass_on"))
+    assert (after.fields, after.filled["fields"]) == ({"region": "North", "pass_on": True}, "user")
+    code = "already_released" if stage is Stage.RELEASED else "not_empty"
+    for fields, named in (({"pass_on": True}, None), ({"region": "South"}, "pass_on"), ({"x": 1}, "pass_on")):
+        assert refused_for(fill_by_hand(event, Fill(fields=fields), "user", named)) == (
+            code,
+            [f"fields.{next(iter(fields))}"],
+        )
+    same = fill_by_hand(event, Fill(fields={"region": "North"}), "user", "pass_on")
+    assert accepted(same) == event
+
+
+def test_the_auto_pass_field_is_not_taken_back_after_release() -> None:
+    event = replace(EMPTY, stage=Stage.RELEASED, fields={"pass_on": True})
+    assert refused_for(fill_by_hand(event, Fill(fields={"pass_on": False}), "user", "pass_on")) == (
+        "already_released",
+        ["fields.pass_on"],
+    )

@@ -248,3 +248,41 @@ def test_after_a_split_psas_whole_event_still_fills_what_stayed() -> None:
     after = accepted(take_generated(state, sent(event, auto_pass_to_accounting=True)))
     assert after.items == outcome.event.items
     assert after.auto_pass_to_accounting
+
+
+OWN = {"region": "North"}
+RELEASED_FIELDS = replace(EVENT, fields=OWN)
+
+
+def take_own(
+    before: dict[str, object], after: dict[str, object], stage: Stage = Stage.RELEASED, **changes: Any
+) -> Any:
+    event = replace(EVENT, fields=OWN | before, **changes)
+    return take_generated(stored(event, stage, auto_pass_field="pass_on"), sent(event, fields=OWN | after))
+
+
+@pytest.mark.parametrize("before", [{}, {"pass_on": False}, {"pass_on": None}, {"pass_on": ""}])
+def test_psa_sets_the_companys_own_auto_pass_field_after_release(before: dict[str, object]) -> None:
+    assert accepted(take_own(before, {"pass_on": True})).fields == OWN | {"pass_on": True}
+    assert refused_for(take_own(before, {"pass_on": True}, Stage.INVOICED)) == (
+        "already_released",
+        ["fields"],
+    )
+
+
+def test_psa_neither_takes_the_auto_pass_field_back_nor_changes_another_one_after_release() -> None:
+    afters: list[dict[str, object]] = [{}, {"pass_on": False}, {"pass_on": None}]
+    for after in afters:
+        assert refused_for(take_own({"pass_on": True}, after)) == ("already_released", ["fields"])
+        kept = accepted(take_own({"pass_on": True}, after, filled={"fields": "user"}))
+        assert kept.fields == OWN | {"pass_on": True}
+    assert refused_for(take_own({}, {"pass_on": True, "region": "South"})) == ("already_released", ["fields"])
+    other = stored(RELEASED_FIELDS, Stage.RELEASED)
+    change = take_generated(other, sent(RELEASED_FIELDS, fields=OWN | {"pass_on": True}))
+    assert refused_for(change) == ("already_released", ["fields"])
+
+
+def test_an_auto_pass_field_filled_by_hand_outlives_psas_next_version() -> None:
+    stage = Stage.AWAITING_RELEASE
+    after = accepted(take_own({"pass_on": True}, {"region": "South"}, stage, filled={"fields": "process"}))
+    assert (after.fields, after.filled) == ({"region": "South", "pass_on": True}, {"fields": "process"})

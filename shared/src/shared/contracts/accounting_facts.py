@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.contracts.base import Code, Count, CurrencyCode, Email, Id, Name, Reader
+from shared.contracts.base import Code, Count, CurrencyCode, Email, Id, Name, Reader, Version
 from shared.contracts.command_fields import ClaimEnd, FileFormat
 from shared.contracts.decimals import TotalAmount
 from shared.contracts.facts import (
@@ -95,6 +95,17 @@ class BillingEventWithdrawRefused(Fact):
 
     billing_event_id: Id
     reasons: Reasons
+
+
+class CompanySettingsChanged(Fact):
+    """`accounting.company.settings-changed.v1`: what others must know of a company's settings, in a newer version.
+
+    `auto_pass_field`: the custom field of events that passes them by itself in place of the flag (domain.md section 4).
+    """
+
+    company_id: Id
+    version: Version
+    auto_pass_field: Name | None = None
 
 
 class ProcessRunTotals(Reader):

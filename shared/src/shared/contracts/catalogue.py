@@ -205,6 +205,11 @@ CATALOGUE: Final[Mapping[str, MessageType]] = MappingProxyType(
                     "billing_event_id",
                 ),
                 (
+                    "accounting.company.settings-changed.v1",
+                    accounting_facts.CompanySettingsChanged,
+                    "company_id",
+                ),
+                (
                     "accounting.reconciliation.difference-found.v1",
                     facts.ReconciliationDifferenceFound,
                     "reconciliation_id",

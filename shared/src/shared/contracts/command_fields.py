@@ -20,6 +20,7 @@ from shared.contracts.base import (
     field_error,
     to_minor_units,
 )
+from shared.contracts.custom_fields import CustomFields
 from shared.contracts.decimals import AmountNotNegative
 from shared.contracts.selections import DocumentSelectOf, JobSelectOf, ProcessRunSelectOf, ScopeOf
 
@@ -71,12 +72,16 @@ class FilledItem(Closed):
 
 
 class FillFields(Closed):
-    """What a user fills; only what is empty takes it (domain.md section 1)."""
+    """What a user fills; only what is empty takes it (domain.md section 1).
+
+    Of the custom `fields` only the one that the event's company names in place of the auto-pass flag.
+    """
 
     account_id: Id | None = None
     company_id: Id | None = None
     billing_event_currency: CurrencyCode | None = None
     auto_pass_to_accounting: bool | None = None
+    fields: CustomFields = Field(default_factory=dict)
     items: list[FilledItem] = Field(default_factory=list, max_length=ITEMS_MAX)
 
     @model_validator(mode="after")

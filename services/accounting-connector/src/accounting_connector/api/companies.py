@@ -15,6 +15,7 @@ from accounting_connector.api.company_settings import (
     TryOutAnswer,
     TryOutBody,
 )
+from accounting_connector.domain.eligibility import custom_field_name
 from accounting_connector.domain.known_fields import unknown_field_message
 from accounting_connector.facts import document_body
 from accounting_connector.handlers.deployment import Deployment
@@ -27,7 +28,7 @@ from accounting_connector.store.documents import StoredDocument
 from accounting_connector.store.reason_bodies import reason_bodies
 from shared.contracts.base import Id
 from shared.database.database import Database
-from shared.database.unit_of_work import UnitOfWork
+from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.http.authorization import require
 from shared.http.idempotency import Answer, answer_once
 from shared.http.problems import ERRORS_MAX, FieldError, Problem, not_found, validation_failed
@@ -89,6 +90,7 @@ def companies_router(database: Database, deployment: Deployment) -> APIRouter:
             if before is not None and body.reason is None and _is_set_back(before, settings):
                 message = "should be given: the books that were closed are opened again"
                 raise validation_failed([FieldError("reason", message)])
+            _tell(work, company_id, version, settings, changed_by)
             return Answer(200, _answer(company_id, version, settings))
 
         return await answer_once(database, request, principal, act)
@@ -133,6 +135,25 @@ async def _refuse_unknown_fields(connection: Reader, company_id: str, settings: 
         names = sorted({each.name for each in unknown})
         members = {"unknown_fields": names, "known_fields": known_fields_body(known)}
         raise Problem(422, "validation_failed", "The request is not valid", errors=errors, members=members)
+
+
+def _tell(
+    work: UnitOfWork,
+    company_id: str,
+    version: int,
+    settings: Mapping[str, Any],
+    changed_by: Mapping[str, Any],
+) -> None:
+    """Tell what other services must know of a company's settings."""
+    field = settings["auto_pass_field"]
+    body = {
+        "company_id": company_id,
+        "version": version,
+        "auto_pass_field": None if field is None else custom_field_name(field),
+        "starter": changed_by,
+    }
+    cause = Cause.begun_here(company_id)
+    work.publish("accounting.company.settings-changed.v1", company_id, body, cause)
 
 
 def _is_set_back(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

@@ -113,15 +113,24 @@ def not_permitted(what: str, project_id: str | None, support_contact: str) -> Re
     )
 
 
+def custom_field_name(path: str) -> str:
+    """The name of a custom field that settings name, with or without `fields.` before it."""
+    return path.removeprefix("fields.")
+
+
+def is_flag_set(value: object) -> bool:
+    """Whether a custom field says yes: true, or the text "true"."""
+    return value is True or (isinstance(value, str) and value.lower() == "true")
+
+
 def wants_auto_pass(event: BillingEvent, auto_pass_field: str | None) -> bool:
     """Whether the event is passed by itself as soon as it is eligible (domain.md section 4, "Ways in").
 
-    By its own flag, or by the custom field that its company names, true or the text "true".
+    By its own flag, or instead of it by the custom field that its company names.
     """
-    if event.auto_pass_to_accounting:
-        return True
-    flag = None if auto_pass_field is None else event.fields.get(auto_pass_field.removeprefix("fields."))
-    return flag is True or (isinstance(flag, str) and flag.lower() == "true")
+    if auto_pass_field is None:
+        return event.auto_pass_to_accounting
+    return is_flag_set(event.fields.get(custom_field_name(auto_pass_field)))
 
 
 def _right_reasons(event: BillingEvent, terms: Terms) -> Iterator[Reason]:

@@ -9,7 +9,14 @@ import structlog
 from accounting_connector.domain.assessment import Assessment, assess
 from accounting_connector.domain.companies import Party
 from accounting_connector.domain.corrections import Original
-from accounting_connector.domain.eligibility import Candidate, Terms, check_eligibility, wants_auto_pass
+from accounting_connector.domain.eligibility import (
+    Candidate,
+    Terms,
+    check_eligibility,
+    custom_field_name,
+    is_flag_set,
+    wants_auto_pass,
+)
 from accounting_connector.domain.kinds import DocumentKind
 from accounting_connector.domain.lines import AccountLookup
 from accounting_connector.domain.reasons import Reason
@@ -159,9 +166,18 @@ def _assess(
         wanted = wants_auto_pass(candidate.event, flag_field)
     except Exception:
         log.exception("billing event could not be assessed", billing_event_id=stored.billing_event_id)
-        wanted = stored.body.get("auto_pass_to_accounting") is True
+        wanted = _may_want(stored, company)
         return Assessed(stored, None, (INTERNAL_ERROR,), waits, wanted, recipients)
     return Assessed(stored, assessment, assessment.reasons, waits, wanted, recipients)
+
+
+def _may_want(stored: StoredEvent, company: StoredCompany | None) -> bool:
+    """Whether an event that could not be read is to be passed by itself, as far as can be seen."""
+    name = None if company is None else company.company.settings.auto_pass_field
+    if name is None:
+        return stored.body.get("auto_pass_to_accounting") is True
+    fields = stored.body.get("fields")
+    return isinstance(fields, dict) and is_flag_set(fields.get(custom_field_name(name)))
 
 
 def _waits(stored: StoredEvent, around: _Surroundings) -> bool:

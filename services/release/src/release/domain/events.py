@@ -69,13 +69,19 @@ class BillingEventItem:
         return RecordKey(self.adjusts_category or self.category, self.business_record_id)
 
 
+def is_flag_set(value: object) -> bool:
+    """Whether a custom field says yes: true, or the text "true" (domain.md section 4, "Ways in")."""
+    return value is True or (isinstance(value, str) and value.lower() == "true")
+
+
 @dataclass(slots=True)
 class BillingEvent:
     """One project's billable items, made together and released as one (domain.md, opening section).
 
     `filled` names, by field, where a value came from that PSA left empty: a source of completion (`project`, `region`,
     `practice`, `group`, `company`), or `user` or `process`. A field that is not in it holds what PSA sent. `queued_by`
-    is the job that the event is queued for; `origin_id` and `root_id` are set on an event made by a split.
+    is the job that the event is queued for; `origin_id` and `root_id` are set on an event made by a split. In `filled`,
+    `fields` stands for the custom field that passes the event in place of the flag.
     """
 
     billing_event_id: str

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from release.domain.events import FILLED_BY_HAND, BillingEvent, BillingEventItem
+from release.domain.events import FILLED_BY_HAND, BillingEvent, BillingEventItem, is_flag_set
 from release.domain.reasons import Reason, already_released
 from release.domain.stages import RELEASED_STAGES, UNRELEASED_STAGES, Stage
 
@@ -17,7 +17,6 @@ FIXED_FIELDS = (
     "currency",
     "customer_reference",
     "corrects_billing_event_id",
-    "fields",
 )
 FIXED_ITEM_FIELDS = (
     "created_at",
@@ -81,12 +80,14 @@ class StoredState:
     """What is known of an id: its stage and last version, and the event (None if only its delete has come).
 
     `moved_items` are the items that splits have moved out of the event, by id: PSA still sends them with it.
+    `auto_pass_field` is the custom field that the event's company names in place of the flag.
     """
 
     stage: Stage
     version: int
     event: BillingEvent | None
     moved_items: Mapping[str, BillingEventItem] = field(default_factory=dict)
+    auto_pass_field: str | None = None
 
     @property
     def is_made_here(self) -> bool:
@@ -113,8 +114,8 @@ def take_generated(
     if stored.event is None or stored.stage in {Stage.DELETED, Stage.REVERTED}:
         return ChangeRefused(_sent_anew(sent.billing_event_id, stored.stage))
     if stored.stage in UNRELEASED_STAGES:
-        return Accepted(_replaced(stored.event, sent))
-    return _filled_by_psa(stored.event, sent, stored.moved_items)
+        return Accepted(_replaced(stored.event, _with_field_by_hand(stored, sent)))
+    return _filled_by_psa(stored, stored.event, sent)
 
 
 def take_deleted(
@@ -155,7 +156,7 @@ def _replaced(stored: BillingEvent, sent: BillingEvent) -> BillingEvent:
     by_hand = {
         name: origin
         for name, origin in stored.filled.items()
-        if origin in FILLED_BY_HAND and not getattr(sent, name)
+        if origin in FILLED_BY_HAND and (name == "fields" or not getattr(sent, name))
     }
     stored_items = {item.item_id: item for item in stored.items}
     return replace(
@@ -165,8 +166,21 @@ def _replaced(stored: BillingEvent, sent: BillingEvent) -> BillingEvent:
         stage=stored.stage,
         on_hold=stored.on_hold,
         queued_by=stored.queued_by,
-        **{name: getattr(stored, name) for name in by_hand},
+        **{name: getattr(stored, name) for name in by_hand if name != "fields"},
     )
+
+
+def _with_field_by_hand(stored: StoredState, sent: BillingEvent) -> BillingEvent:
+    """What PSA sent, with the auto-pass field as it was filled by hand, where PSA leaves it empty."""
+    event, name = stored.event, stored.auto_pass_field
+    if (
+        event is None
+        or name is None
+        or event.filled.get("fields") not in FILLED_BY_HAND
+        or sent.fields.get(name)
+    ):
+        return sent
+    return replace(sent, fields={**sent.fields, name: event.fields.get(name)})
 
 
 def _with_product_by_hand(sent: BillingEventItem, stored: BillingEventItem | None) -> BillingEventItem:
@@ -183,11 +197,12 @@ def _with_product_by_hand(sent: BillingEventItem, stored: BillingEventItem | Non
     )
 
 
-def _filled_by_psa(
-    stored: BillingEvent, sent: BillingEvent, moved_items: Mapping[str, BillingEventItem]
-) -> Accepted | ChangeRefused:
+def _filled_by_psa(state: StoredState, stored: BillingEvent, sent: BillingEvent) -> Accepted | ChangeRefused:
     """The released event with what PSA's new version fills, or a refusal that names what else it would change."""
-    changed = _changed_fields(stored, sent, moved_items)
+    changed = _changed_fields(stored, sent, state.moved_items)
+    fields = _filled_fields(stored, sent, state.auto_pass_field)
+    if fields is None:
+        changed.add("fields")
     sent_items = {item.item_id: item for item in sent.items}
     head = {
         name: getattr(sent, name)
@@ -207,6 +222,8 @@ def _filled_by_psa(
         filled.add("items.services_product")
     if sent.auto_pass_to_accounting and not stored.auto_pass_to_accounting:
         filled.add("auto_pass_to_accounting")
+    if fields is not None and fields != stored.fields:
+        filled.add("fields")
     if changed or (filled and stored.stage is not Stage.RELEASED):
         return ChangeRefused(already_released(stored.billing_event_id, stored.stage, changed or filled))
     return Accepted(
@@ -215,9 +232,32 @@ def _filled_by_psa(
             version=sent.version,
             items=items,
             auto_pass_to_accounting=stored.auto_pass_to_accounting or sent.auto_pass_to_accounting,
+            fields=stored.fields if fields is None else fields,
             **head,
         )
     )
+
+
+def _filled_fields(
+    stored: BillingEvent, sent: BillingEvent, auto_pass_field: str | None
+) -> Mapping[str, object] | None:
+    """The custom fields with what PSA's new version sets of the auto-pass field; None where it changes another one.
+
+    Once set it stays set; PSA leaving empty what was filled by hand changes nothing.
+    """
+    if stored.fields == sent.fields:
+        return stored.fields
+    name = auto_pass_field
+    if name is None or _without(stored.fields, name) != _without(sent.fields, name):
+        return None
+    if is_flag_set(stored.fields.get(name)):
+        is_kept = is_flag_set(sent.fields.get(name)) or "fields" in stored.filled
+        return stored.fields if is_kept else None
+    return sent.fields
+
+
+def _without(fields: Mapping[str, object], name: str) -> dict[str, object]:
+    return {each: value for each, value in fields.items() if each != name}
 
 
 def _changed_fields(

@@ -31,7 +31,7 @@ from release.handlers.publishing import (
     publish_mismatch,
     publish_refused,
 )
-from release.store import completions, deletions, event_changes, events, history, lineages
+from release.store import auto_pass_fields, completions, deletions, event_changes, events, history, lineages
 from release.store.events import StoredEvent
 from release.store.history import HistoryEntry
 from release.store.known_sources import Sources, load_sources
@@ -113,6 +113,7 @@ class _Batch:
     deleted_before: dict[str, int]
     moved_items: Mapping[str, Mapping[str, BillingEventItem]]
     corrected_on: Mapping[str, datetime.date]
+    auto_pass_fields: Mapping[str | None, str]
     new_ids: dict[str, None] = field(default_factory=dict)
     changed_ids: dict[str, None] = field(default_factory=dict)
     deletions: dict[str, Cause] = field(default_factory=dict)
@@ -123,7 +124,8 @@ class _Batch:
         stored = self.stored.get(billing_event_id)
         if stored is not None:
             moved = self.moved_items.get(billing_event_id, {})
-            return StoredState(stored.stage, stored.event.version, stored.event, moved)
+            named = self.auto_pass_fields.get(stored.event.company_id)
+            return StoredState(stored.stage, stored.event.version, stored.event, moved, named)
         version = self.deleted_before.get(billing_event_id)
         return StoredState(Stage.DELETED, version, None) if version is not None else None
 
@@ -160,6 +162,9 @@ async def _load(
                 for event in sent
                 if event.corrects_billing_event_id is not None
             },
+        ),
+        auto_pass_fields=await auto_pass_fields.load_fields(
+            work.connection, (each.event.company_id for each in stored.values())
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from release.domain.events import BillingEvent, RecordKey
 from release.domain.fills import Fill, fill_by_hand
@@ -14,7 +14,7 @@ from release.facts import reason_bodies
 from release.handlers.arrival import complete_change
 from release.handlers.commands import Command, CommandHandler, starter_of
 from release.handlers.publishing import publish_billing_event, publish_mismatch, publish_refused
-from release.store import event_changes, events, history
+from release.store import auto_pass_fields, event_changes, events, history
 from release.store.events import StoredEvent
 from release.store.history import HistoryEntry
 from release.store.known_sources import load_records, load_sources
@@ -68,6 +68,7 @@ def fill_of(fields: FillFields) -> Fill:
         company_id=fields.company_id,
         billing_event_currency=fields.billing_event_currency,
         auto_pass_to_accounting=fields.auto_pass_to_accounting,
+        fields=fields.fields,
         services_products={item.item_id: item.services_product for item in fields.items},
     )
 
@@ -136,7 +137,8 @@ async def _change_each_once(
 ) -> list[Outcome]:
     stored = await events.lock_events(work.connection, [change.billing_event_id for change in changes])
     records = await _load_records_to_copy(work, changes, stored)
-    decided = [_decide(change, stored.get(change.billing_event_id), records) for change in changes]
+    named = await _auto_pass_fields(work, changes, stored)
+    decided = [_decide(change, stored.get(change.billing_event_id), records, named) for change in changes]
     accepted = [event for event in decided if isinstance(event, BillingEvent)]
     sources = await load_sources(work.connection, accepted, company_source)
     outcomes: list[Outcome] = []
@@ -168,6 +170,25 @@ async def _change_each_once(
     await event_changes.update_completion(work.connection, changed)
     await history.append_history(work.connection, entries)
     return outcomes
+
+
+async def _auto_pass_fields(
+    work: UnitOfWork, changes: Sequence[Change], stored: Mapping[str, StoredEvent]
+) -> Mapping[str | None, str]:
+    """By company, the fields in place of the auto-pass flag, where any custom field is filled."""
+    filled = [change for change in changes if isinstance(change.what, Fill) and change.what.fields]
+    return await auto_pass_fields.load_fields(
+        work.connection,
+        (
+            _company_of(change.what, stored[change.billing_event_id].event)
+            for change in filled
+            if isinstance(change.what, Fill) and change.billing_event_id in stored
+        ),
+    )
+
+
+def _company_of(fill: Fill, event: BillingEvent) -> str | None:
+    return event.company_id or fill.company_id
 
 
 async def _load_records_to_copy(
@@ -202,7 +223,10 @@ def _entry(change: Change, what: str, detail: Mapping[str, Any]) -> HistoryEntry
 
 
 def _decide(
-    change: Change, stored: StoredEvent | None, records: Mapping[RecordKey, BusinessRecord]
+    change: Change,
+    stored: StoredEvent | None,
+    records: Mapping[RecordKey, BusinessRecord],
+    named_fields: Mapping[str | None, str],
 ) -> BillingEvent | Reason:
     """The event as the change leaves it, to be completed, or why the change is refused."""
     if stored is None:
@@ -210,7 +234,9 @@ def _decide(
     event = stored.event
     match change.what:
         case Fill():
-            verdict = fill_by_hand(event, change.what, "process" if change.starter is None else "user")
+            filled_by: Literal["user", "process"] = "process" if change.starter is None else "user"
+            named = named_fields.get(_company_of(change.what, event))
+            verdict = fill_by_hand(event, change.what, filled_by, named)
             return verdict.reason if isinstance(verdict, ChangeRefused) else verdict.event
         case Hold(on_hold):
             over = out_of_reach(event.billing_event_id, event.stage)

@@ -18,7 +18,7 @@ from release.facts import reason_bodies
 from release.handlers.arrival import deleted_event
 from release.handlers.publishing import publish_billing_event, publish_deleted, publish_refused
 from release.release_facts import billed_body, invoiced_bodies, left_out_bodies
-from release.store import billed, caps, event_changes, history, ledger
+from release.store import auto_pass_fields, billed, caps, event_changes, history, ledger
 from release.store.cap_reservations import end_reservations
 from release.store.events import StoredEvent, lock_events
 from release.store.history import HistoryEntry
@@ -29,6 +29,7 @@ from shared.contracts.accounting_facts import (
     BillingEventsUnclaimed,
     BillingEventWithdrawn,
     BillingEventWithdrawRefused,
+    CompanySettingsChanged,
 )
 from shared.database.unit_of_work import Cause, UnitOfWork
 from shared.messaging.message import Message
@@ -39,6 +40,7 @@ HANDLED: Final = frozenset(
         "accounting.billing-events.unclaimed.v1",
         "accounting.billing-event.withdrawn.v1",
         "accounting.billing-event.withdraw-refused.v1",
+        "accounting.company.settings-changed.v1",
     }
 )
 """The facts of `accounting.events` that the release service acts on."""
@@ -78,6 +80,9 @@ async def take_accounting_facts(work: UnitOfWork, messages: Sequence[Message]) -
     Locks the projects of what was withdrawn, all events that the messages name, then the records that are given back.
     """
     connection = work.connection
+    told = [message.body for message in messages if isinstance(message.body, CompanySettingsChanged)]
+    if told:
+        await auto_pass_fields.upsert_fields(connection, told)
     ids = {billing_event_id for message in messages for billing_event_id in _named(message.body)}
     ended = [
         message.body.billing_event_id
