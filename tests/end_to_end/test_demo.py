@@ -15,7 +15,7 @@ from judges.archived_pages import PageJudge
 from judges.electronic_invoices import Rules, Schemas
 from sluice.infrastructure.choose import BrokerChoice
 
-_FEWEST = 26
+_FEWEST = 29
 _SECONDS_MAX = 540
 
 
